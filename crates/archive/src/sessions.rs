@@ -261,12 +261,7 @@ fn session(group: &[&Known]) -> Session {
     all.unrecorded = states().map(|state| state.unrecorded).sum();
     all.missing = group.iter().map(|chain| chain.missing_count()).sum();
     all.incomplete = states().any(|state| state.incomplete) || all.missing > 0;
-    all.imported = states().filter_map(|state| state.imported).reduce(|all, one| Import {
-        exchanges: all.exchanges + one.exchanges,
-        edited: all.edited + one.edited,
-        masked: all.masked + one.masked,
-        foreign: all.foreign + one.foreign,
-    });
+    all.imported = states().filter_map(|state| state.imported).reduce(Import::and);
     if let [only] = group {
         all.missing_ranges.clone_from(&only.missing);
     }
@@ -276,6 +271,10 @@ fn session(group: &[&Known]) -> Session {
             session: chain.id,
             node: chain.node.clone(),
             exchanges: chain.exchanges,
+            last: chain.last,
+            dropped_to: chain.dropped_to,
+            unrecorded: chain.state.unrecorded,
+            imported: chain.state.imported,
             missing: chain.missing_count(),
             missing_ranges: chain.missing.clone(),
         })

@@ -155,7 +155,7 @@ impl Export {
         let evidence =
             Evidence { declaration, filter, masked_fields: mask.fields().to_vec(), basis, made, ..Evidence::default() };
         if self.output.as_deref() == Some(Path::new("-")) {
-            let exchanges = Exchanges::open(settings, &evidence.filter, format)?;
+            let exchanges = Exchanges::open(settings, &evidence.filter)?;
             let folder = env::temp_dir();
             let evidence = Evidence { scratch: folder.clone(), ..evidence }.with_sessions(&exchanges.sessions);
             let is_whole;
@@ -180,7 +180,7 @@ impl Export {
             return Err(taken(&path));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let exchanges = Exchanges::open(settings, &evidence.filter, format)?;
+        let exchanges = Exchanges::open(settings, &evidence.filter)?;
         let evidence = Evidence { scratch: folder.to_owned(), ..evidence }.with_sessions(&exchanges.sessions);
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
         let _unfinished = Unfinished::at(file.path())?;
@@ -278,28 +278,16 @@ struct Exchanges {
 }
 
 impl Exchanges {
-    fn open(settings: &Settings, filter: &Filter, format: Format) -> anyhow::Result<Self> {
+    fn open(settings: &Settings, filter: &Filter) -> anyhow::Result<Self> {
         let source = Source::open(place(settings))?;
         let sessions = match &filter.session {
             Some(which) => vec![source.session(which)?],
             None => source.sessions()?,
         };
-        if matches!(format, Format::Html | Format::Bundle)
-            && let Some(session) = sessions.iter().find(|session| session.chains.len() > 1)
-        {
-            let name = nightaudit_text::plain(&session.name);
-            let each: Vec<_> =
-                session.chains.iter().map(|chain| format!("{name}@{}", nightaudit_text::plain(&chain.node))).collect();
-            return Err(Usage::new(format!(
-                "session {name} was recorded by {} nodes, and a report or bundle is of one: use --session {}",
-                each.len(),
-                each.join(" or ")
-            ))
-            .into());
-        }
         let all = Filter { session: filter.session.clone(), ..Filter::default() } == *filter;
         let total = Some(sessions.iter().map(|session| session.exchanges).sum()).filter(|total| all && *total > 0);
         let losses = Losses::new(&sessions);
+        let losses = if all { losses.expecting_all(&sessions) } else { losses };
         Ok(Self { stream: source.exchanges(filter, Order::Oldest, None)?, total, losses, sessions })
     }
 }
@@ -349,12 +337,14 @@ fn write(
                 continue;
             }
         };
+        losses.read(&exchange);
         mask.apply(&mut exchange);
         writer.write(&exchange).map_err(plain)?;
         count += 1;
         bar.show(count, exchanges.total);
     }
     bar.clear();
+    losses.end();
     let is_whole = losses.is_empty();
     let missing = losses.tell();
     if count == 0 {

@@ -232,18 +232,6 @@ impl Review {
     }
 }
 
-/// What is missing of a session; of several nodes' records, the count.
-fn together(lost: &[Missing]) -> Option<Missing> {
-    let mut all = lost.first()?.clone();
-    if let [_, others @ ..] = lost
-        && !others.is_empty()
-    {
-        all.ranges.clear();
-        all.count += others.iter().map(|missing| missing.count).sum::<u64>();
-    }
-    Some(all)
-}
-
 /// The review of a session without a declaration.
 pub(crate) fn review_of(settings: &Settings, session: &str) -> anyhow::Result<Said> {
     let source = Source::open(place(settings))?;
@@ -265,20 +253,22 @@ impl Judge<'_> {
     fn read(&self, session: &Session) -> anyhow::Result<(Reading, Vec<Missing>)> {
         let mut facts = SessionFacts::from(session);
         let reviewer = self.basis.reviewer(self.declaration.clone(), &facts);
-        let losses = Losses::new(std::slice::from_ref(session));
+        let own = std::slice::from_ref(session);
+        let losses = Losses::new(own).expecting_all(own);
         let reached = (!session.chains.is_empty()).then(BTreeMap::new);
         let mut reading = Reading { reviewer, filter: of(session), last: None, count: 0, reached, losses };
         reading.take(self.source.exchanges(&reading.filter, Order::Oldest, None)?)?;
+        reading.losses.end();
         let lost = std::mem::take(&mut reading.losses).tell();
         // Now with what couldn't be read.
-        facts.missing = together(&lost);
+        facts.set_missing(&lost);
         reading.reviewer.set_facts(&facts);
         Ok((reading, lost))
     }
 
     /// The review to compare with, and its source: a session, or else a file.
     fn earlier(&self, which: &str) -> anyhow::Result<(Said, String)> {
-        match choose(self.source.sessions()?, Some(which)) {
+        match find(self.source, Some(which)) {
             Ok(session) => {
                 let (reading, _) = self.read(&session)?;
                 Ok((reading.reviewer.into_review(), format!("session {}", plain(&session.name))))
@@ -326,6 +316,7 @@ impl Reading {
                 }
                 *reached = exchange.sequence;
             }
+            self.losses.read(&exchange);
             self.reviewer.push(&exchange);
             self.last = Some(exchange.id);
             self.count += 1;
@@ -343,7 +334,7 @@ fn of(session: &Session) -> Filter {
 }
 
 /// The session that is meant by `which`, in an archive also one node's part of it.
-fn find(source: &Source, which: Option<&str>) -> anyhow::Result<Session> {
+pub(crate) fn find(source: &Source, which: Option<&str>) -> anyhow::Result<Session> {
     match (choose(source.sessions()?, which), which) {
         (Err(_), Some(which)) if which.contains('@') => Ok(source.session(which)?),
         (found, _) => found,

@@ -14,7 +14,9 @@ use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::Source;
 use nightaudit_exchange::{Filter, Missing};
-use nightaudit_export::{Finding, FindingKind, SigningKey, Verification, VerifyOptions, verify, verify_exchanges};
+use nightaudit_export::{
+    Finding, FindingKind, NodeRecord, SigningKey, Verification, VerifyOptions, verify, verify_exchanges,
+};
 use nightaudit_log::ReadLog;
 use nightaudit_store::{Order, Session};
 use nightaudit_text::{local, plain};
@@ -24,6 +26,8 @@ use crate::{error::open_input, place::place, progress::Bar};
 
 /// The most sessions whose origins are printed.
 const ORIGINS: usize = 20;
+/// The most nodes that are printed.
+const NODES: usize = 20;
 
 /// Check that a bundle, an NDJSON or HAR export, or the log is unaltered
 #[derive(Debug, Args)]
@@ -104,9 +108,7 @@ fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
         }
         Err(error) => Some(Err(error)),
     });
-    let imported = sessions.iter().filter_map(|session| Some((session.id, session.imported?)));
-    let mut verification =
-        verify_exchanges(readable, imported.collect(), &mut |progress| bar.show(progress.exchanges, None))?;
+    let mut verification = verify_exchanges(readable, &sessions, &mut |progress| bar.show(progress.exchanges, None))?;
     if extra.is_empty() {
         // The others follow from damage that was reported already.
         extra = unreadable;
@@ -116,6 +118,10 @@ fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
         let last = last.get(&missing.session).copied().unwrap_or(0);
         missing.ranges.retain(|(first, _)| *first > last);
         missing.count = missing.ranges.iter().map(|(first, last)| last - first + 1).sum();
+    }
+    for node in &mut verification.nodes {
+        let more = missing.iter().find(|missing| missing.session == node.chain).map_or(0, |missing| missing.count);
+        node.missing += more;
     }
     extra.extend(missing.iter().filter(|m| m.count > 0).map(|missing| finding(FindingKind::Missing, missing)));
     if let Source::Console(_) = source {
@@ -141,12 +147,40 @@ fn damage(log: &dyn ReadLog) -> anyhow::Result<Vec<Finding>> {
     Ok(check.damage.iter().map(|damage| finding(FindingKind::Unreadable, damage)).collect())
 }
 
+fn counted(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
 fn finding(kind: FindingKind, what: &dyn std::fmt::Display) -> Finding {
     Finding { kind, file: None, exchange: None, what: what.to_string() }
 }
 
+/// Says of each node's record whether it is intact, those first that aren't.
+fn tell_nodes(out: &mut impl Write, nodes: &[NodeRecord]) -> io::Result<()> {
+    let mut sorted: Vec<&NodeRecord> = nodes.iter().collect();
+    sorted.sort_by_key(|node| node.is_intact());
+    for node in sorted.iter().take(NODES) {
+        let mut parts = vec![counted(node.exchanges, "exchange")];
+        if node.missing > 0 {
+            parts.push(format!("{} missing", node.missing));
+        }
+        match node.problems {
+            0 if node.missing == 0 => parts.push("intact".to_owned()),
+            0 => {}
+            1 => parts.push("tampered with: 1 problem".to_owned()),
+            many => parts.push(format!("tampered with: {many} problems")),
+        }
+        let (session, name) = (plain(&node.session_name), plain(&node.node));
+        writeln!(out, "node       {session} on {name} ({}): {}", node.chain, parts.join(", "))?;
+    }
+    if nodes.len() > NODES {
+        writeln!(out, "node       {}, which --json has", counted((nodes.len() - NODES) as u64, "more node"))?;
+    }
+    Ok(())
+}
+
 fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningKey>) -> io::Result<()> {
-    let Verification { what, exchanges, sessions, signed_by, origins, notes, findings, cut } = verification;
+    let Verification { what, exchanges, sessions, signed_by, origins, nodes, notes, findings, cut } = verification;
     for finding in findings {
         writeln!(out, "{finding}")?;
     }
@@ -156,7 +190,6 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
     if !findings.is_empty() {
         writeln!(out)?;
     }
-    let counted = |number: u64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
     writeln!(out, "{what:<9}  {} in {}", counted(*exchanges, "exchange"), counted(*sessions, "session"))?;
     if let Some(signed) = signed_by {
         let whose = match own {
@@ -179,6 +212,7 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
     if origins.len() > ORIGINS {
         writeln!(out, "origin     {}, which --json has", counted((origins.len() - ORIGINS) as u64, "more session"))?;
     }
+    tell_nodes(out, nodes)?;
     for note in notes {
         writeln!(out, "note       {note}")?;
     }

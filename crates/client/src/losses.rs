@@ -1,6 +1,9 @@
 //! Collects missing and unreadable exchanges while the rest of a log is read.
 
-use nightaudit_exchange::{Gaps, Missing, SessionId};
+use std::collections::BTreeMap;
+
+use nightaudit_exchange::{Exchange, Gaps, Missing, SessionId};
+use nightaudit_log::Holes;
 use nightaudit_store::Session;
 
 use crate::error::{Error, Unreadable};
@@ -12,7 +15,9 @@ const MOST_TOLD: u64 = 10;
 #[derive(Debug, Default)]
 pub struct Losses {
     gaps: Gaps,
-    names: Vec<(SessionId, String)>,
+    /// By the session's id that exchanges have.
+    names: BTreeMap<SessionId, String>,
+    holes: Holes,
     unreadable: u64,
 }
 
@@ -20,8 +25,37 @@ impl Losses {
     /// Starts with the exchanges that these sessions are known to lack.
     pub fn new(sessions: &[Session]) -> Self {
         let missing = sessions.iter().flat_map(Session::all_missing);
-        let names = sessions.iter().map(|session| (session.id, session.name.clone())).collect();
-        Self { gaps: Gaps::new(missing), names, unreadable: 0 }
+        let mut names: BTreeMap<_, _> = sessions.iter().map(|session| (session.id, session.name.clone())).collect();
+        for session in sessions.iter().filter(|session| session.chains.len() > 1) {
+            let name = |node: &str| format!("{} on {node}", session.name);
+            names.extend(session.chains.iter().map(|chain| (chain.session, name(&chain.node))));
+        }
+        Self { gaps: Gaps::new(missing), names, ..Self::default() }
+    }
+
+    /// Expects all exchanges of these sessions, where the log knows how far each node's record goes.
+    #[must_use]
+    pub fn expecting_all(mut self, sessions: &[Session]) -> Self {
+        self.holes = Holes::of(sessions);
+        self
+    }
+
+    /// Notes an exchange that was read.
+    pub fn read(&mut self, exchange: &Exchange) {
+        if let Some(gap) = self.holes.read(exchange) {
+            self.gone(exchange.session, gap);
+        }
+    }
+
+    /// Adds what comes after the last exchange that was read, once all were.
+    pub fn end(&mut self) {
+        for (session, range) in std::mem::take(&mut self.holes).at_ends() {
+            self.gone(session, range);
+        }
+    }
+
+    fn gone(&mut self, session: SessionId, range: (u64, u64)) {
+        self.gaps.add_range(session, range, || self.names.get(&session).cloned().unwrap_or_default());
     }
 
     /// Notes an error in a stream of exchanges, and logs it.
@@ -37,8 +71,8 @@ impl Losses {
             number if number == MOST_TOLD + 1 => tracing::warn!("more exchanges can't be read"),
             _ => {}
         }
-        let name =
-            || self.names.iter().find(|(id, _)| *id == session).map_or_else(String::new, |(_, name)| name.clone());
+        self.holes.unreadable(session, last);
+        let name = || self.names.get(&session).cloned().unwrap_or_default();
         self.gaps.add(session, (first, last), name);
         Ok(())
     }

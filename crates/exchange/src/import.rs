@@ -46,6 +46,17 @@ impl Import {
         self.foreign += u64::from(exchange.recorded_by.is_some());
     }
 
+    /// Both together: several nodes' imports of one session.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            exchanges: self.exchanges.saturating_add(other.exchanges),
+            edited: self.edited.saturating_add(other.edited),
+            masked: self.masked.saturating_add(other.masked),
+            foreign: self.foreign.saturating_add(other.foreign),
+        }
+    }
+
     /// Exchanges that differ from what was recorded.
     #[must_use]
     pub const fn altered(&self) -> u64 {

@@ -43,6 +43,30 @@ impl Missing {
     }
 }
 
+impl Missing {
+    /// Adds a range, as far as it isn't included.
+    fn add_range(&mut self, first: u64, last: u64) {
+        if first > last {
+            return;
+        }
+        let size = |(first, last): (u64, u64)| (last - first).saturating_add(1);
+        let overlaps = self.ranges.iter().map(|(from, to)| ((*from).max(first), (*to).min(last)));
+        let known = overlaps.filter(|(from, to)| from <= to).map(size).fold(0, u64::saturating_add);
+        self.count = self.count.saturating_add(size((first, last)).saturating_sub(known));
+        self.ranges.push((first, last));
+        self.ranges.sort_unstable();
+        let mut joined: Vec<(u64, u64)> = Vec::new();
+        for (first, last) in self.ranges.drain(..) {
+            let is_full = joined.len() >= MAX_RANGES;
+            match joined.last_mut() {
+                Some((_, end)) if is_full || first <= end.saturating_add(1) => *end = last.max(*end),
+                _ => joined.push((first, last)),
+            }
+        }
+        self.ranges = joined;
+    }
+}
+
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, session_name, count, ranges, whole_session } = self;
@@ -104,6 +128,14 @@ impl Gaps {
         (first..=last.min(first.saturating_add(MAX))).for_each(|sequence| missing.add(sequence));
     }
 
+    /// Adds a range of missing exchanges, however long; `name` returns the session's name.
+    pub fn add_range(&mut self, session: SessionId, (first, last): (u64, u64), name: impl FnOnce() -> String) {
+        let new = || Missing { session, session_name: name(), count: 0, ranges: Vec::new(), whole_session: false };
+        if first <= last {
+            self.0.entry(session).or_insert_with(new).add_range(first, last);
+        }
+    }
+
     /// Whether nothing is missing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -143,7 +175,34 @@ mod tests {
         assert!(Ranges(&many).to_string().ends_with("38 and 2 more ranges"));
     }
 
+    #[test]
+    fn a_range_of_any_length_is_added_at_once() {
+        let session = SessionId::from_parts(1, 1);
+        let mut gaps = Gaps::default();
+        for range in [(5, 9), (1, 3), (4, 4), (8, 12), (2, 1), (20, u64::MAX), (30, 40)] {
+            gaps.add_range(session, range, String::new);
+        }
+        let list = gaps.into_list();
+        assert_eq!(list[0].ranges, [(1, 12), (20, u64::MAX)]);
+        assert_eq!(list[0].count, 12 + (u64::MAX - 19));
+    }
+
     proptest! {
+        #[test]
+        fn ranges_are_counted_as_their_numbers_are(ranges in prop::collection::vec((1..60_u64, 0..9_u64), 0..20)) {
+            let session = SessionId::from_parts(1, 1);
+            let (mut by_range, mut one_by_one) = (Gaps::default(), Gaps::default());
+            for (first, more) in ranges {
+                by_range.add_range(session, (first, first + more), String::new);
+                one_by_one.add(session, (first, first + more), String::new);
+            }
+            let numbers = |gaps: Gaps| -> Option<(u64, Vec<u64>)> {
+                let missing = gaps.into_list().pop()?;
+                Some((missing.count, missing.ranges.iter().flat_map(|(first, last)| *first..=*last).collect()))
+            };
+            prop_assert_eq!(numbers(by_range), numbers(one_by_one));
+        }
+
         #[test]
         fn ranges_hold_what_was_added_in_any_order(mut numbers in prop::collection::vec(1..60_u64, 0..80)) {
             let session = SessionId::from_parts(1, 1);

@@ -16,7 +16,7 @@ use nightaudit_exchange::{Exchange, Missing, Timestamp};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 pub use self::manifest::{Chain, FileEntry, Made, Manifest, Outline};
-pub(crate) use self::manifest::{FORMAT, Tally};
+pub(crate) use self::manifest::{Layout, Tally};
 use crate::{
     Evidence, ExchangeWriter, ExportError, Format, SigningKey,
     evidence::{Gathered, to_json},
@@ -72,7 +72,7 @@ impl Evidence {
                 har
             },
             gathered: Gathered::new(&evidence)?,
-            tally: Tally::new(self.unrecorded.clone(), self.imported.clone()),
+            tally: Tally::new(self.unrecorded.clone(), self.imported.clone(), self.nodes.clone()),
             evidence,
             key,
             at,
@@ -132,7 +132,7 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
         }
         let revision = evidence.basis.contracts.revision().to_owned();
         let mut manifest = Manifest {
-            format: FORMAT,
+            format: 0,
             nightaudit: env!("CARGO_PKG_VERSION").to_owned(),
             exchanges: tally.exchanges,
             filter: evidence.filter.to_query().into_iter().collect(),
@@ -147,6 +147,7 @@ impl<W: Write + Seek + Send> ExchangeWriter for BundleWriter<W> {
             missing: evidence.missing,
             files: BTreeMap::new(),
         };
+        manifest.format = Layout::of(&manifest.nodes());
         let readme = readme::readme(&manifest, &revision, evidence.declaration.is_some());
         files.add(names::README, |out| out.write_all(readme.as_bytes()))?;
         manifest.files = std::mem::take(&mut files.entries);

@@ -8,16 +8,19 @@ use std::{
 
 use nightaudit_exchange::{Exchange, Filter, Import, Missing, SessionId};
 use nightaudit_log::Session;
-use nightaudit_review::{Basis, Declaration, DeclarationError, Review, Reviewer, SessionFacts};
+use nightaudit_review::{Basis, Declaration, DeclarationError, NodeFacts, Review, Reviewer, SessionFacts};
 
 use crate::{
-    ExchangeWriter, ExportError,
+    ExchangeWriter, ExportError, NodeChain, Nodes,
     bundle::Made,
+    nodes::by_chain,
     report::{About, Excerpt},
 };
 
 /// Maximum sessions per report or bundle.
 const MAX_SESSIONS: usize = 50;
+/// Maximum nodes' records of sessions that several nodes recorded.
+const MAX_NODES: usize = 10_000;
 
 /// The inputs of a report or bundle other than the exchanges.
 ///
@@ -40,12 +43,14 @@ pub struct Evidence {
     pub masked_fields: Vec<String>,
     /// What sessions are reviewed against; the built-in documentation by default.
     pub basis: Basis,
-    /// The number of requests per session known to have been forwarded but not recorded.
+    /// The number of requests known to have been forwarded but not recorded, by the session's id that exchanges have.
     pub unrecorded: BTreeMap<SessionId, u64>,
     /// Recorded exchanges no longer in the log, in addition to [`ExchangeWriter::missing`].
     pub missing: Vec<Missing>,
-    /// What was found when sessions were imported.
+    /// What was found when sessions were imported, by the session's id that exchanges have.
     pub imported: BTreeMap<SessionId, Import>,
+    /// The nodes, of sessions that several nodes recorded.
+    pub nodes: Nodes,
     /// When and by which key it is written, for the report's header; makes the output depend on the time.
     pub made: Option<Made>,
     /// The folder for temporary files, which are unnamed and vanish with the writer.
@@ -56,9 +61,10 @@ impl Evidence {
     /// The same with what the log knows of these sessions.
     #[must_use]
     pub fn with_sessions(mut self, sessions: &[Session]) -> Self {
-        let marked = sessions.iter().filter(|session| session.unrecorded > 0);
-        self.unrecorded = marked.map(|session| (session.id, session.unrecorded)).collect();
-        self.imported = sessions.iter().filter_map(|session| Some((session.id, session.imported?))).collect();
+        let some = |count: u64| (count > 0).then_some(count);
+        self.unrecorded = by_chain(sessions, |session| some(session.unrecorded), |chain| some(chain.unrecorded));
+        self.imported = by_chain(sessions, |session| session.imported, |chain| chain.imported);
+        self.nodes = Nodes::of_sessions(sessions);
         self
     }
 
@@ -112,6 +118,7 @@ pub(crate) struct Gathered {
     unrecorded: BTreeMap<SessionId, u64>,
     missing: Vec<Missing>,
     imported: BTreeMap<SessionId, Import>,
+    nodes: Nodes,
     about: About,
     reviewers: Vec<(SessionId, Reviewer)>,
     excerpt: Excerpt,
@@ -119,6 +126,9 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     pub(crate) fn new(evidence: &Evidence) -> Result<Self, ExportError> {
+        if evidence.nodes.chains().len() > MAX_NODES {
+            return Err(ExportError::TooManyNodes(MAX_NODES));
+        }
         let declaration = evidence.declaration.as_deref();
         let declaration = declaration.map(|text| Declaration::read(text, &evidence.basis.contracts)).transpose();
         Ok(Self {
@@ -127,6 +137,7 @@ impl Gathered {
             unrecorded: evidence.unrecorded.clone(),
             missing: evidence.missing.clone(),
             imported: evidence.imported.clone(),
+            nodes: evidence.nodes.clone(),
             about: evidence.about(),
             reviewers: Vec::new(),
             excerpt: Excerpt::new(&evidence.scratch, evidence.basis.contracts.clone())?,
@@ -134,18 +145,20 @@ impl Gathered {
     }
 
     pub(crate) fn add(&mut self, exchange: &Exchange) -> Result<(), ExportError> {
-        let known = self.reviewers.iter().rposition(|(session, _)| *session == exchange.session);
+        let node = self.nodes.get(exchange.session);
+        let session = node.map_or(exchange.session, |node| node.session);
+        let known = self.reviewers.iter().rposition(|(known, _)| *known == session);
         let index = match known {
             Some(index) => index,
             None if self.reviewers.len() >= MAX_SESSIONS => return Err(ExportError::TooManySessions(MAX_SESSIONS)),
             None => {
-                let reviewer = self.basis.reviewer(self.declaration.clone(), &self.facts(exchange.session));
-                self.reviewers.push((exchange.session, reviewer));
+                let reviewer = self.basis.reviewer(self.declaration.clone(), &self.facts(session));
+                self.reviewers.push((session, reviewer));
                 self.reviewers.len() - 1
             }
         };
         self.reviewers[index].1.push(exchange);
-        Ok(self.excerpt.add(exchange)?)
+        Ok(self.excerpt.add(exchange, node.map(|node| &*node.node))?)
     }
 
     /// A review of each session, in the order in which they first appeared.
@@ -160,11 +173,29 @@ impl Gathered {
     }
 
     fn facts(&self, session: SessionId) -> SessionFacts {
-        SessionFacts {
-            unrecorded: self.unrecorded.get(&session).copied().unwrap_or(0),
-            imported: self.imported.get(&session).copied(),
-            missing: self.missing.iter().find(|missing| missing.session == session).cloned(),
+        let nodes = self.nodes.of(session);
+        if nodes.is_empty() {
+            return SessionFacts {
+                unrecorded: self.unrecorded.get(&session).copied().unwrap_or(0),
+                imported: self.imported.get(&session).copied(),
+                missing: self.missing.iter().find(|missing| missing.session == session).cloned(),
+                ..SessionFacts::default()
+            };
         }
+        let facts = |of: &NodeChain| NodeFacts { node: of.node.clone(), session: of.chain, missing: None };
+        let mut all = SessionFacts {
+            unrecorded: nodes
+                .iter()
+                .filter_map(|of| self.unrecorded.get(&of.chain))
+                .fold(0, |sum, count| sum.saturating_add(*count)),
+            imported: nodes.iter().filter_map(|of| self.imported.get(&of.chain).copied()).reduce(Import::and),
+            missing: None,
+            id: Some(session),
+            nodes: nodes.iter().map(facts).collect(),
+        };
+        let missing = self.missing.iter().filter(|missing| self.nodes.session_of(missing.session) == session);
+        all.set_missing(&missing.cloned().collect::<Vec<_>>());
+        all
     }
 
     /// Replaces the missing exchanges.

@@ -34,6 +34,7 @@ mod key;
 mod mask;
 mod name;
 mod ndjson;
+mod nodes;
 mod observed;
 mod read;
 mod report;
@@ -51,11 +52,12 @@ pub use self::{
     key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},
     mask::ExportMask,
     name::default_name,
+    nodes::{NodeChain, Nodes},
     read::Bundle,
     report::comparison_page,
     verify::{
-        Finding, FindingKind, Progress, SessionOrigin, SignedBy, Verification, VerifyError, VerifyOptions, verify,
-        verify_exchanges,
+        Finding, FindingKind, NodeRecord, Progress, SessionOrigin, SignedBy, Verification, VerifyError, VerifyOptions,
+        verify, verify_exchanges,
     },
     writer::{ExchangeWriter, ExportError},
 };

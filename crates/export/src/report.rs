@@ -87,7 +87,8 @@ impl Excerpt {
         })
     }
 
-    pub(crate) fn add(&mut self, exchange: &Exchange) -> io::Result<()> {
+    /// Adds an exchange; `node` recorded it, if several recorded its session.
+    pub(crate) fn add(&mut self, exchange: &Exchange, node: Option<&str>) -> io::Result<()> {
         self.exchanges += 1;
         let failure = exchange::is_failure(exchange);
         self.failures += u64::from(failure);
@@ -98,7 +99,7 @@ impl Excerpt {
             return Ok(());
         }
         let room = if self.budget > 2 * MAX_BODY { MAX_BODY } else { BODY_PREFIX };
-        let (markup, taken) = exchange::exchange(exchange, &self.contracts, room);
+        let (markup, taken) = exchange::exchange(exchange, node, &self.contracts, room);
         self.budget = self.budget.saturating_sub(taken);
         let text = markup.into_string();
         self.file.write_all(text.as_bytes())?;

@@ -15,6 +15,17 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if is_hidden(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
+/// A text from an untrusted file, safe to print on one line of a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    shown = printable(&shown);
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Recorded message bytes in one direction.
 pub(crate) fn message_bytes(part: &WebSocket, direction: Direction) -> u64 {
     let messages = part.messages.iter().filter(|message| message.direction == direction);

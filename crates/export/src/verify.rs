@@ -19,7 +19,8 @@ use std::{
     io::{BufReader, Read as _, Seek as _, SeekFrom},
 };
 
-use nightaudit_exchange::{Alteration, Exchange, Import, SessionId};
+use nightaudit_exchange::{Alteration, Digest, Exchange, SessionId};
+use nightaudit_log::Session;
 use nightaudit_mews::{API, Environment};
 
 pub(crate) use self::container::Container;
@@ -27,8 +28,9 @@ use self::{chain::ChainCheck, finding::Findings, lines::check_lines, origins::Se
 pub use self::{
     finding::{Finding, FindingKind},
     origins::SessionOrigin,
-    verification::{Progress, SignedBy, Verification, VerifyError, VerifyOptions},
+    verification::{NodeRecord, Progress, SignedBy, Verification, VerifyError, VerifyOptions},
 };
+use crate::{Nodes, nodes::by_chain};
 
 /// Maximum foreign hosts of a HAR that are listed.
 const MAX_FOREIGN: usize = 10;
@@ -68,20 +70,22 @@ pub fn verify(
     }
 }
 
-/// Verifies exchanges in log order: each on its own, and the hash chain. `imported` holds the sessions that the log knows
-/// to be imported.
+/// Verifies exchanges in log order: each on its own, and the hash chain of each session, of several nodes each one's.
+/// `sessions` are those that the log knows.
 ///
 /// # Errors
 ///
 /// The first error that `exchanges` yields.
 pub fn verify_exchanges<E>(
     exchanges: impl Iterator<Item = Result<Exchange, E>>,
-    imported: BTreeMap<SessionId, Import>,
+    sessions: &[Session],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, E> {
     let mut findings = Findings::default();
-    let mut chain = ChainCheck::new(None, false);
-    let mut origins = SessionOrigins::new(imported);
+    let nodes = Nodes::of_sessions(sessions);
+    let mut chain = ChainCheck::new(None, false, nodes.clone());
+    let imported = by_chain(sessions, |session| session.imported, |chain| chain.imported);
+    let mut origins = SessionOrigins::new(&imported, nodes);
     let mut count = 0;
     for exchange in exchanges {
         let mut exchange = exchange?;
@@ -95,12 +99,13 @@ pub fn verify_exchanges<E>(
     }
     chain.finish(None, &mut findings);
     let origins = origins.finish(None, true, &mut findings);
-    Ok(Verification { origins, ..unsigned("log", count, chain.sessions(), Vec::new(), findings) })
+    let nodes = chain.records(None);
+    Ok(Verification { origins, nodes, ..unsigned("log", count, chain.sessions(), Vec::new(), findings) })
 }
 
 fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification, VerifyError> {
     let mut findings = Findings::default();
-    let mut chain = ChainCheck::new(None, false);
+    let mut chain = ChainCheck::new(None, false, Nodes::default());
     let (mut seen, mut masked) = (0, 0_u64);
     let mut origins = SessionOrigins::default();
     let mut reader = BufReader::with_capacity(256 << 10, file);
@@ -126,7 +131,8 @@ fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification
 fn har_file(file: File) -> Result<Verification, VerifyError> {
     let mut findings = Findings::default();
     let mut exchanges = 0;
-    let mut before: Option<har::Facts> = None;
+    // By the session's id: nodes' records of one name may be interleaved. Earlier versions wrote the name only.
+    let mut before: BTreeMap<(Option<SessionId>, String), (u64, Option<Digest>)> = BTreeMap::new();
     let mut foreign = BTreeSet::new();
     let read = har::entries(BufReader::with_capacity(256 << 10, file), &mut |entry| {
         exchanges += 1;
@@ -150,28 +156,21 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
             let what = format_args!("exchange {id} ({sequence} of {session}): {body} differs from what was recorded");
             findings.add(FindingKind::Altered, None, what);
         }
-        let last = before.as_ref().filter(|last| last.session_name == facts.session_name);
-        if let Some(last) = last {
-            let chained = facts.previous_hash == last.hash;
-            if sequence <= last.sequence {
-                findings.add(
-                    FindingKind::Reordered,
-                    None,
-                    format_args!("exchange {id} comes after number {}", last.sequence),
-                );
-            } else if !chained && sequence == last.sequence + 1 {
+        let key = (facts.session, facts.session_name);
+        if let Some((last, hash)) = before.get(&key).copied() {
+            let chained = facts.previous_hash == hash;
+            if sequence <= last {
+                findings.add(FindingKind::Reordered, None, format_args!("exchange {id} comes after number {last}"));
+            } else if !chained && sequence == last + 1 {
                 let what = format_args!("exchange {id} ({sequence} of {session}) doesn't chain to the previous one");
                 findings.add(FindingKind::Altered, None, what);
             } else if !chained {
-                let what = format_args!(
-                    "exchanges {} to {} of {session}, before {id}: missing",
-                    last.sequence + 1,
-                    sequence - 1
-                );
+                let what =
+                    format_args!("exchanges {} to {} of {session}, before {id}: missing", last + 1, sequence - 1);
                 findings.add(FindingKind::Missing, None, what);
             }
         }
-        before = Some(facts);
+        before.insert(key, (sequence, facts.hash));
     });
     match read {
         Ok(()) => {}
@@ -187,7 +186,7 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
         let hosts: Vec<String> = foreign.into_iter().collect();
         notes.push(format!("not {}: {}", API.name, hosts.join(", ")));
     }
-    Ok(unsigned("har", exchanges, u64::from(exchanges > 0), notes, findings))
+    Ok(unsigned("har", exchanges, before.len() as u64, notes, findings))
 }
 
 fn unsigned(what: &'static str, exchanges: u64, sessions: u64, notes: Vec<String>, findings: Findings) -> Verification {
@@ -198,6 +197,7 @@ fn unsigned(what: &'static str, exchanges: u64, sessions: u64, notes: Vec<String
         sessions,
         signed_by: None,
         origins: Vec::new(),
+        nodes: Vec::new(),
         notes,
         findings: findings.into_list(),
         cut,

@@ -59,6 +59,9 @@ pub enum ExportError {
     /// Too many sessions for one report or bundle.
     #[error("these exchanges belong to more than {0} sessions: choose one with --session")]
     TooManySessions(usize),
+    /// Too many nodes for one report or bundle.
+    #[error("more than {0} nodes recorded these sessions: choose one with --session NAME@NODE")]
+    TooManyNodes(usize),
 }
 
 impl ExportError {

@@ -28,6 +28,7 @@ mod error;
 mod facets;
 mod follow;
 mod histogram;
+mod holes;
 mod list;
 mod query;
 mod reader;
@@ -41,6 +42,7 @@ pub use error::{Damage, FindError, ReadError, SessionError, StoreFailure, Unavai
 pub use facets::{Facet, FacetCounts, Facets};
 pub use follow::{BoxFuture, Follow, FollowFrom, Followed};
 pub use histogram::{Bucket, Ending, Histogram, MAX_BUCKETS, Timeline};
+pub use holes::Holes;
 pub use list::{Place, Start};
 pub use query::{Exchanges, InvalidPosition, Order, Position, Query};
 pub use reader::{Fetcher, ManageSessions, ReadLog, Status};

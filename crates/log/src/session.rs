@@ -92,6 +92,18 @@ pub struct Chain {
     pub node: String,
     /// The number of exchanges.
     pub exchanges: u64,
+    /// The sequence number of the last exchange that the log got; 0 without any.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub last: u64,
+    /// The highest sequence number that was deleted from the log on purpose, because of its age; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped_to: u64,
+    /// Exchanges that passed unrecorded on the node.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unrecorded: u64,
+    /// What the import on the node found; `None` if it was recorded there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Import>,
     /// Exchanges that the node recorded and that are no longer in the log.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing: u64,

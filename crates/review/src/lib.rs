@@ -58,17 +58,17 @@ mod verdict;
 pub use basis::Basis;
 pub use comparison::{Comparison, RemainingFinding};
 pub use declaration::{Declaration, DeclarationError, IntegrationKind, RuleChange, guess, template};
-pub use facts::SessionFacts;
+pub use facts::{NodeFacts, SessionFacts};
 pub use form::form;
 pub use parts::{limits::RequestLimit, origin::OriginTracker};
 pub use review::{
     Accuracy, Attempt, BusiestWindow, Check, CheckState, ClientReview, ClockStep, Counts, Coverage, CoverageReview,
     DataKind, DateReview, Declared, EXAMPLES, ErrorReview, Errors, EventChannel, EventReview, EventsReview, FailedCall,
     FaultReview, Finding, Gap, HabitReview, HostReview, Hour, Identity, LatencyMs, LeftOut, LifecycleReview,
-    LifecycleState, LimitPoint, LimitReview, LimitSeries, LimitSource, OperationReview, OriginStatus, OutcomeCounts,
-    PersonalDataReview, PropertyReview, Provenance, Resolution, RetryCause, RetryChain, RetryOrigin, RetryReview,
-    Review, RuleOverride, Run, Sizes, SocketReview, TokenReview, UseCaseReview, UseCaseSection, UseCaseStep, Verdict,
-    WebhookReview,
+    LifecycleState, LimitPoint, LimitReview, LimitSeries, LimitSource, NodeRun, OperationReview, OriginStatus,
+    OutcomeCounts, PersonalDataReview, PropertyReview, Provenance, Resolution, RetryCause, RetryChain, RetryOrigin,
+    RetryReview, Review, RuleOverride, Run, Sizes, SocketReview, TokenReview, UseCaseReview, UseCaseSection,
+    UseCaseStep, Verdict, WebhookReview,
 };
 pub use reviewer::Reviewer;
 pub use rule::{Rule, Severity, UnknownRule};

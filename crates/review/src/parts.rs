@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod operations;
 pub(crate) mod origin;
 pub(crate) mod personal_data;
+pub(crate) mod records;
 pub(crate) mod retries;
 pub(crate) mod run;
 pub(crate) mod series;

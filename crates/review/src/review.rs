@@ -28,7 +28,8 @@ pub use limits::{
 };
 pub use provenance::{Check, CheckState, DateReview, FaultReview, HostReview, OriginStatus, Provenance};
 pub use run::{
-    ClockStep, Coverage, CoverageReview, Gap, Hour, OutcomeCounts, Run, UseCaseReview, UseCaseSection, UseCaseStep,
+    ClockStep, Coverage, CoverageReview, Gap, Hour, NodeRun, OutcomeCounts, Run, UseCaseReview, UseCaseSection,
+    UseCaseStep,
 };
 pub use subject::{ClientReview, DataKind, HabitReview, Identity, PersonalDataReview, TokenReview};
 

@@ -126,13 +126,9 @@ impl Reviewer {
 
     /// Sets what the log knows of the session, in place of what it knew before.
     pub fn set_facts(&mut self, facts: &SessionFacts) {
-        self.fold.run.set_unrecorded(facts.unrecorded);
+        self.fold.run.set_facts(facts);
         if let Some(import) = facts.imported {
             self.fold.origin.set_imported(import);
-        }
-        match &facts.missing {
-            Some(missing) => self.fold.run.set_missing(missing),
-            None => self.fold.run.set_nothing_missing(),
         }
     }
 

@@ -20,7 +20,7 @@ use nightaudit_store::{Order, Session};
 use nightaudit_text::plain;
 
 use crate::{
-    commands::review::choose,
+    commands::review::find,
     error::{Usage, open_input},
     place::place,
     progress::Bar,
@@ -131,7 +131,7 @@ impl Sides<'_> {
         origin: Origin<'_>,
         note: &mut dyn FnMut(),
     ) -> anyhow::Result<(Recording, bool)> {
-        let filter = Filter { session: Some(session.id.to_string()), ..self.filter.clone() };
+        let filter = Filter { session: Some(session.filter_text()), ..self.filter.clone() };
         let mut losses = Losses::new(std::slice::from_ref(session));
         let mut recording = Recording::new(&plain(&session.name), self.contracts.clone());
         let exchanges: Stream = match origin {
@@ -227,7 +227,7 @@ fn which(text: &str, source: Option<&Result<Source, nightaudit_client::Error>>) 
         Some(Err(error)) => bail!("{} is no file, and the log can't be read: {error}", plain(text)),
         None => bail!("{} is no file", plain(text)),
     };
-    match choose(source.sessions()?, Some(text)) {
+    match find(source, Some(text)) {
         Ok(session) => Ok(Which::Session(Box::new(session))),
         Err(_) if is_file => Ok(file()),
         Err(error) => Err(Usage::new(format!("{error}, and no file has that name")).into()),

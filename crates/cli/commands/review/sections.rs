@@ -10,6 +10,8 @@ use super::layout::{Summary, heading, thousands, wrapped};
 
 /// The most rows of a table; `--json` has all.
 const ROWS: usize = 25;
+/// The most nodes that are named; `--json` has all.
+const NODES: usize = 20;
 
 /// What was reviewed, in a few lines.
 pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt::Result {
@@ -38,6 +40,20 @@ pub(super) fn overview(f: &mut fmt::Formatter<'_>, summary: &Summary<'_>) -> fmt
             _ => "stretches",
         };
         row("active", format!("{} of {} {unit}", run.active_hours, run.total_hours))?;
+    }
+    if !run.nodes.is_empty() {
+        // Those that lack something first.
+        let mut nodes: Vec<_> = run.nodes.iter().collect();
+        nodes.sort_by_key(|node| node.missing == 0);
+        let of = |node: &&nightaudit_review::NodeRun| match node.missing {
+            0 => format!("{} ({})", plain(&node.node), thousands(node.exchanges)),
+            missing => format!("{} ({}, {} missing)", plain(&node.node), thousands(node.exchanges), thousands(missing)),
+        };
+        let mut named: Vec<String> = nodes.iter().take(NODES).map(of).collect();
+        if nodes.len() > NODES {
+            named.push(format!("and {} more, which --json has", nodes.len() - NODES));
+        }
+        row("nodes", named.join(", "))?;
     }
     let outcomes = &run.outcomes;
     let parts = [

@@ -12,7 +12,7 @@ use std::{
 
 use nightaudit_exchange::{Filter, Gaps, Timestamp};
 use nightaudit_export::{Evidence, ExchangeWriter, ExportError, ExportMask, Fingerprint, Format, Made, default_name};
-use nightaudit_log::{Query, Session};
+use nightaudit_log::{Holes, Query, Session};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempPath};
@@ -239,8 +239,12 @@ impl Job {
         folder: &Path,
     ) -> Result<u64, String> {
         let session = &self.session;
-        let known = (session.missing > 0).then(|| session.missing_exchanges());
-        let mut gaps = Gaps::new(known);
+        let mut gaps = Gaps::new(session.all_missing());
+        let mut holes = Holes::of(std::slice::from_ref(session));
+        let name = |id| {
+            let node = session.chains.iter().find(|chain| chain.session == id && session.chains.len() > 1);
+            node.map_or_else(|| session.name.clone(), |chain| format!("{} on {}", session.name, chain.node))
+        };
         let query = Query { filter, ..Query::default() };
         let exchanges = shared.log.query(query).map_err(|error| error.to_string())?;
         for exchange in exchanges {
@@ -249,6 +253,9 @@ impl Job {
             }
             match exchange {
                 Ok(mut exchange) => {
+                    if let Some(gap) = holes.read(&exchange) {
+                        gaps.add_range(exchange.session, gap, || name(exchange.session));
+                    }
                     mask.apply(&mut exchange);
                     writer.write(&exchange).map_err(told)?;
                     if self.exchanges.fetch_add(1, Ordering::Relaxed).is_multiple_of(STEP) {
@@ -256,14 +263,16 @@ impl Job {
                     }
                 }
                 Err(error) => {
-                    let Some((_, first, last)) = error.exchanges() else { return Err(error.to_string()) };
-                    gaps.add(session.id, (first, last), || session.name.clone());
+                    let Some((chain, first, last)) = error.exchanges() else { return Err(error.to_string()) };
+                    holes.unreadable(chain, last);
+                    gaps.add(chain, (first, last), || name(chain));
                 }
             }
         }
         if self.exchanges.load(Ordering::Relaxed) == 0 {
             return Err("the session has no readable exchange".to_owned());
         }
+        holes.at_ends().for_each(|(chain, range)| gaps.add_range(chain, range, || name(chain)));
         let missing = gaps.into_list();
         if !missing.is_empty() {
             writer.missing(&missing).map_err(told)?;

@@ -83,7 +83,7 @@ impl Batch {
 pub(super) struct Reading {
     reviewer: Reviewer,
     /// What can't be read, besides what the log knows to be missing.
-    unreadable: Vec<(u64, u64)>,
+    unreadable: Vec<(SessionId, u64, u64)>,
     /// Exchanges read, and those that can't be.
     pub(super) taken: u64,
     pub(super) up_to: UpTo,
@@ -202,9 +202,9 @@ impl Reading {
     }
 
     fn skip(&mut self, error: ReadError) -> Result<(), ApiError> {
-        let Some((_, first, last)) = error.exchanges() else { return Err(error.into()) };
+        let Some((chain, first, last)) = error.exchanges() else { return Err(error.into()) };
         tracing::debug!(%error, "the review skips exchanges that can't be read");
-        self.unreadable.push((first, last));
+        self.unreadable.push((chain, first, last));
         self.taken += last - first + 1;
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Reading {
         self.position = batch.position.or(self.position);
         let session = &self.subject.session;
         let mut facts = SessionFacts::from(session);
-        facts.missing = missing(session, facts.missing, &self.unreadable);
+        facts.set_missing(&missing(session, &self.unreadable));
         self.reviewer.set_facts(&facts);
         self.reviewer.review()
     }
@@ -231,8 +231,8 @@ fn filter(session: &Session) -> Filter {
 }
 
 /// What a session lacks: what its log knows to be missing, and what can't be read.
-fn missing(session: &Session, known: Option<Missing>, unreadable: &[(u64, u64)]) -> Option<Missing> {
-    let mut gaps = Gaps::new(known);
-    unreadable.iter().for_each(|range| gaps.add(session.id, *range, || session.name.clone()));
-    gaps.into_list().pop()
+fn missing(session: &Session, unreadable: &[(SessionId, u64, u64)]) -> Vec<Missing> {
+    let mut gaps = Gaps::new(session.all_missing());
+    unreadable.iter().for_each(|(chain, first, last)| gaps.add(*chain, (*first, *last), || session.name.clone()));
+    gaps.into_list()
 }

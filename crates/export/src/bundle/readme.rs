@@ -1,8 +1,11 @@
 //! `README.txt`, for readers who don't know nightaudit.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
-use super::manifest::Manifest;
+use super::manifest::{Chain, Manifest};
+
+/// Maximum nodes listed of a session.
+const NODES: usize = 50;
 
 /// The text of `README.txt`; `declared` if the bundle has a declaration.
 pub(super) fn readme(manifest: &Manifest, revision: &str, declared: bool) -> String {
@@ -15,20 +18,42 @@ Recorded by nightaudit, a proxy between the integration and Mews.
 
 ",
     );
+    let nodes = manifest.nodes();
+    let mut told = BTreeSet::new();
     for session in &manifest.sessions {
-        let name = crate::text::printable(&session.name);
-        let _ = writeln!(text, "Session    {name} ({})", session.id);
-        let _ =
-            writeln!(text, "           {} exchanges, numbers {} to {}", session.exchanges, session.first, session.last);
-        if let Some(outline) = manifest.reviews.iter().find(|outline| outline.session == session.id) {
+        let id = nodes.session_of(session.id);
+        if !told.insert(id) {
+            continue;
+        }
+        let _ = writeln!(text, "Session    {} ({id})", crate::text::printable(&session.name));
+        let chains: Vec<&Chain> = match session.part_of {
+            None => vec![session],
+            Some(_) => manifest.sessions.iter().filter(|chain| nodes.session_of(chain.id) == id).collect(),
+        };
+        if session.part_of.is_some() {
+            let exchanges: u64 = chains.iter().map(|chain| chain.exchanges).sum();
+            let _ = writeln!(text, "           {exchanges} exchanges, recorded by {} nodes", chains.len());
+        } else {
+            let _ = writeln!(text, "           {}", span(session));
+        }
+        if let Some(outline) = manifest.reviews.iter().find(|outline| outline.session == id) {
             let _ = writeln!(text, "           {}", crate::text::printable(&outline.origin));
             let _ = writeln!(text, "           {}", crate::text::printable(&outline.headline));
         }
-        if let Some(import) = session.imported {
-            let _ = writeln!(text, "           {import}");
+        for chain in chains.iter().take(NODES) {
+            if let Some(node) = &chain.node {
+                let _ = writeln!(text, "Node       {} ({})", crate::text::printable(node), chain.id);
+                let _ = writeln!(text, "           {}", span(chain));
+            }
+            if let Some(import) = chain.imported {
+                let _ = writeln!(text, "           {import}");
+            }
+            if chain.unrecorded > 0 {
+                let _ = writeln!(text, "           {} more were forwarded but not recorded", chain.unrecorded);
+            }
         }
-        if session.unrecorded > 0 {
-            let _ = writeln!(text, "           {} more were forwarded but not recorded", session.unrecorded);
+        if chains.len() > NODES {
+            let _ = writeln!(text, "           and {} more nodes, which manifest.json has", chains.len() - NODES);
         }
     }
     if let Some(made) = &manifest.made {
@@ -63,9 +88,14 @@ review.json        The content of the report as data: a list with one review per
     if declared {
         text.push_str("declaration.toml   The partner's declaration of the integration, unchanged.\n");
     }
+    text.push_str(match nodes.is_empty() {
+        true => {
+            "manifest.json      Length and SHA-256 of each file above, and the head of each session's hash chain.\n"
+        }
+        false => "manifest.json      Length and SHA-256 of each file above, and the head of each node's hash chain.\n",
+    });
     text.push_str(
-        "manifest.json      Length and SHA-256 of each file above, and the head of each session's hash chain.
-signature.json     The signature over manifest.json, and its time.
+        "signature.json     The signature over manifest.json, and its time.
 
 Access tokens and client tokens are never recorded. They are replaced by pseudonyms (REDACTED: and 12 hex digits); the
 same token always has the same pseudonym.
@@ -85,10 +115,33 @@ By hand: compare the SHA-256 of each file with manifest.json (sha256sum on Linux
 Get-FileHash on Windows). signature.json holds an Ed25519 signature over three lines, each terminated by a line feed:
 nightaudit evidence 1, the SHA-256 of manifest.json, and signedAt.
 
+",
+    );
+    text.push_str(match nodes.is_empty() {
+        true => {
+            "\
 What this proves: nothing has changed since the installation with this key wrote the file. For a session recorded there
 (not imported), it also proves that no exchange has been changed, added or removed since it was recorded, except by a
 holder of the key. Each exchange names the host it was sent to and the authority behind the host's certificate.
-",
-    );
+"
+        }
+        false => {
+            "\
+What this proves: nothing has changed since the installation with this key wrote the file. Each node recorded into a hash
+chain of its own and shipped it to the archive from which the file was written. An exchange that was changed, added or
+removed on the way breaks its node's chain, unless the rest of that chain was written anew. Each exchange names the host
+it was sent to and the authority behind the host's certificate.
+"
+        }
+    });
     text
+}
+
+/// How many exchanges of a chain there are, and their numbers.
+fn span(chain: &Chain) -> String {
+    match (chain.node.is_some(), chain.exchanges) {
+        (true, 0) => "no exchange".to_owned(),
+        (true, 1) => format!("1 exchange, number {}", chain.first),
+        (_, exchanges) => format!("{exchanges} exchanges, numbers {} to {}", chain.first, chain.last),
+    }
 }

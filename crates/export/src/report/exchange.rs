@@ -30,8 +30,9 @@ pub(super) fn is_failure(exchange: &Exchange) -> bool {
     exchange.outcome != Outcome::Answered || unanswered || exchange.status().is_some_and(|status| status >= 400)
 }
 
-/// Renders the exchange with at most `room` bytes of each body; returns how many bytes both bodies took.
-pub(super) fn exchange(exchange: &Exchange, contracts: &Contracts, room: usize) -> (Markup, usize) {
+/// Renders the exchange with at most `room` bytes of each body; returns how many bytes both bodies took. `node` recorded
+/// it, if several recorded its session.
+pub(super) fn exchange(exchange: &Exchange, node: Option<&str>, contracts: &Contracts, room: usize) -> (Markup, usize) {
     let (details, taken) = match &exchange.web_socket {
         Some(part) => messages(part, room),
         None => pair(exchange, room),
@@ -52,7 +53,7 @@ pub(super) fn exchange(exchange: &Exchange, contracts: &Contracts, room: usize) 
             }
             // The anchor is inside the details element, so that browsers unfold it when following a link.
             div.open id=(anchor(exchange)) {
-                (facts(exchange))
+                (facts(exchange, node))
                 (misfits(exchange, contracts))
                 (details)
             }
@@ -99,11 +100,12 @@ pub(super) fn anchor(exchange: &Exchange) -> String {
     format!("x-{}", exchange.id)
 }
 
-fn facts(exchange: &Exchange) -> Markup {
+fn facts(exchange: &Exchange, node: Option<&str>) -> Markup {
     let envelope = &exchange.envelope;
     html! {
         dl.facts {
             dt { "Exchange" } dd { code { (exchange.id) } " · number " (count(exchange.sequence)) " of " (short(&exchange.session_name, MAX_TEXT)) }
+            @if let Some(node) = node { dt { "Node" } dd { (short(node, MAX_TEXT)) } }
             dt { "Started" } dd { (time(exchange.started_at)) }
             @if exchange.is_webhook() { dt { "Direction" } dd { "webhook, from " (API.name) " to the integration" } }
             @if let Some(destination) = &exchange.destination { dt { "Sent to" } dd { (sent_to(destination)) } }

@@ -150,6 +150,7 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                 @if let Some(last) = run.last { (fact("Last response", html! { (time(last)) })) }
                 (fact("Length", html! { (period(run.duration_s)) }))
                 (fact("Exchanges", html! { (count(run.exchanges)) }))
+                @if !run.nodes.is_empty() { (fact("Nodes", html! { (count(run.nodes.len() as u64)) })) }
                 @if let Some(session) = run.session { (fact("Session", html! { code { (session) } })) }
                 @if let Some(made) = facts.made {
                     (fact("Report written", html! { (time(made.at)) }))

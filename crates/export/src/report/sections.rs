@@ -44,6 +44,7 @@ pub(super) fn all(review: &Review, shown: &Shown) -> Vec<Section> {
     add("coverage", "Coverage", coverage(review));
     add("use-case", "Use case", use_case(review));
     add("activity", "Activity", (!review.run.hours.is_empty()).then(|| activity(review, shown)));
+    add("nodes", "Nodes", (!review.run.nodes.is_empty()).then(|| nodes(review)));
     add("limits", "Request limits", (!review.limits.is_empty()).then(|| limits(&review.limits, shown)));
     add("refusals", "Retries after errors", retries(review));
     add("errors", "Errors", Some(errors(review, shown)));
@@ -242,6 +243,24 @@ fn activity(review: &Review, shown: &Shown) -> Markup {
             }
         }
         @if run.missing > 0 { p.omitted { (counted(run.missing, "exchange is", "exchanges are")) " not in this export: filtered out, or never recorded." } }
+    }
+}
+
+/// The record of each node, those that lack exchanges first.
+fn nodes(review: &Review) -> Markup {
+    let mut rows: Vec<_> = review.run.nodes.iter().collect();
+    rows.sort_by_key(|row| row.missing == 0);
+    let holed = rows.iter().filter(|row| row.missing > 0).count() as u64;
+    html! {
+        p.lead { "Recorded by " (counted(rows.len() as u64, "node", "nodes")) ", each with a hash chain of its own. "
+            @if holed == 0 { "No record has a gap." }
+            @else { (counted(holed, "record lacks", "records lack")) " exchanges: filtered out, lost, or never recorded." } }
+        (table("Nodes", &html! {
+            th scope="col" { "Node" } th.num scope="col" { "Exchanges" } th.num scope="col" { "Last number" } th.num scope="col" { "Missing" } th scope="col" { "Chain" }
+        }, rows.into_iter().map(|row| html! {
+            th scope="row" { (short(&row.node, TEXT)) } td.num { (count(row.exchanges)) } td.num { (count(row.last)) }
+            td.num { @if row.missing > 0 { span.pill.bad { (count(row.missing)) } } @else { "0" } } td { code { (row.session) } }
+        })))
     }
 }
 

@@ -5,12 +5,13 @@ mod report;
 mod signature;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
 
-use nightaudit_exchange::{Digest, Exchange, Filter, Timestamp};
+use nightaudit_exchange::{Digest, Exchange, Filter, Missing, SessionId, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_review::Basis;
 
@@ -21,10 +22,11 @@ use super::{
     finding::{FindingKind, Findings, shown},
     lines::check_lines,
     origins::{SessionOrigin, SessionOrigins},
+    verification::NodeRecord,
 };
 use crate::{
     Evidence, ExchangeWriter as _,
-    bundle::{FORMAT, FileEntry, Manifest, Outline, Tally, names},
+    bundle::{FileEntry, Layout, Manifest, Outline, Tally, names},
     evidence::{Gathered, to_json},
     har::HarWriter,
     hashed::Hashed,
@@ -45,10 +47,11 @@ pub(super) fn verify(
     }
     let bytes = container.small(names::MANIFEST).map_err(|error| broken(names::MANIFEST, &error))?;
     let signed_by = signature::signature(&mut container, &bytes, options, &mut findings);
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| broken(names::MANIFEST, &error))?;
-    if manifest.format != FORMAT {
-        return Err(VerifyError::Newer { nightaudit: shown(&manifest.nightaudit) });
+    let layout: Layout = serde_json::from_slice(&bytes).map_err(|error| broken(names::MANIFEST, &error))?;
+    if !layout.is_known() {
+        return Err(VerifyError::Newer { nightaudit: shown(&layout.nightaudit) });
     }
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| broken(names::MANIFEST, &error))?;
     let mut check = BundleCheck {
         same_version: manifest.nightaudit == env!("CARGO_PKG_VERSION"),
         contracts: contracts(&manifest, options),
@@ -56,21 +59,29 @@ pub(super) fn verify(
         manifest,
         findings,
         origins: Vec::new(),
+        nodes: Vec::new(),
         notes: Vec::new(),
     };
     check.signer(signed_by.as_ref());
     check.names();
+    check.node_names();
     let gathered = check.exchanges(options, progress)?;
     check.small_files();
     if let Some(gathered) = gathered {
         check.agreement(gathered, &options.scratch)?;
     } else {
+        if !check.findings.is_full() && check.manifest.exchanges > 0 {
+            let why = "report, review and HAR were checked by digest only: they can't be rebuilt from the exchanges";
+            check.notes.push(why.to_owned());
+        }
         // Without exchanges to compare with, only the digests can be checked.
         check.digest(names::HAR);
         check.digest(names::REPORT);
     }
     check.missing();
-    let BundleCheck { manifest, findings, origins, mut notes, same_version, contracts, .. } = check;
+    let BundleCheck { manifest, findings, origins, nodes, mut notes, same_version, contracts, .. } = check;
+    let all = manifest.nodes();
+    let sessions: BTreeSet<SessionId> = manifest.sessions.iter().map(|chain| all.session_of(chain.id)).collect();
     if !same_version {
         let version = shown(&manifest.nightaudit);
         notes.push(format!(
@@ -94,9 +105,10 @@ pub(super) fn verify(
     Ok(Verification {
         what: "bundle",
         exchanges: manifest.exchanges,
-        sessions: manifest.sessions.len() as u64,
+        sessions: sessions.len() as u64,
         signed_by,
         origins,
+        nodes,
         notes,
         cut: findings.is_full(),
         findings: findings.into_list(),
@@ -134,6 +146,16 @@ fn is_filtered(manifest: &Manifest) -> bool {
     manifest.filter.keys().any(|flag| flag != "session")
 }
 
+/// How many of these come after the last exchange in the bundle; all if their numbers aren't known.
+fn beyond(missing: &Missing, last: u64) -> u64 {
+    if missing.ranges.is_empty() {
+        return missing.count;
+    }
+    let from = last.saturating_add(1);
+    let of = |(first, end): &(u64, u64)| end.saturating_add(1).saturating_sub(from.max(*first));
+    missing.ranges.iter().map(of).fold(0, u64::saturating_add)
+}
+
 fn broken(name: &str, error: &dyn std::fmt::Display) -> VerifyError {
     VerifyError::NotABundle(format!("can't read its {name}: {}", shown(&error.to_string())))
 }
@@ -143,6 +165,7 @@ struct BundleCheck {
     manifest: Manifest,
     findings: Findings,
     origins: Vec<SessionOrigin>,
+    nodes: Vec<NodeRecord>,
     notes: Vec<String>,
     same_version: bool,
     /// The contracts that the requests were checked against; `None` if they aren't available.
@@ -185,6 +208,25 @@ impl BundleCheck {
         }
     }
 
+    /// Within a session each node has a name of its own, and only bundles of several nodes have any.
+    fn node_names(&mut self) {
+        let nodes = self.manifest.nodes();
+        let file = Some(names::MANIFEST);
+        if self.manifest.format != Layout::of(&nodes) {
+            self.findings.add(FindingKind::Altered, file, "its format isn't that of the sessions in it");
+        }
+        for pair in nodes.chains().windows(2) {
+            if (pair[0].session, &pair[0].node) == (pair[1].session, &pair[1].node) {
+                let (name, node) = (shown(&pair[0].session_name), shown(&pair[0].node));
+                let what = format_args!(
+                    "session {name} has two records of node {node}: {} and {}",
+                    pair[0].chain, pair[1].chain
+                );
+                self.findings.add(FindingKind::Altered, file, what);
+            }
+        }
+    }
+
     /// Checks the exchanges and rebuilds what follows from them; `None` if they could not be read to the end.
     fn exchanges(
         &mut self,
@@ -198,9 +240,10 @@ impl BundleCheck {
         let filtered = is_filtered(&self.manifest);
         let mut gathered = self.evidence(options).and_then(|evidence| Gathered::new(&evidence).ok());
         let mut expected_har = HarWriter::new(BufWriter::with_capacity(64 << 10, Hashed::new(io::sink())));
-        let mut tally = Tally::new(self.manifest.unrecorded(), self.manifest.imported());
-        let mut origins = SessionOrigins::new(self.manifest.imported());
-        let mut chain = ChainCheck::new(Some(NAME), filtered);
+        let nodes = self.manifest.nodes();
+        let mut tally = Tally::new(self.manifest.unrecorded(), self.manifest.imported(), nodes.clone());
+        let mut origins = SessionOrigins::new(&self.manifest.imported(), nodes.clone());
+        let mut chain = ChainCheck::new(Some(NAME), filtered, nodes);
         let total = self.manifest.exchanges;
         let mut each = |exchange: &Exchange| {
             tally.add(exchange);
@@ -229,15 +272,18 @@ impl BundleCheck {
         };
         let (_, entry) = reader.into_inner().finish();
         self.origins = origins.finish(Some(NAME), true, &mut self.findings);
+        let outlines: BTreeMap<SessionId, &Outline> =
+            self.manifest.reviews.iter().rev().map(|outline| (outline.session, outline)).collect();
         for origin in &mut self.origins {
-            let outline = self.manifest.reviews.iter().find(|outline| outline.session == origin.session);
-            origin.headline = outline.map(|outline| shown(&outline.headline));
+            origin.headline = outlines.get(&origin.session).map(|outline| shown(&outline.headline));
         }
         if !whole {
+            self.nodes = chain.records(None);
             return Ok(None);
         }
         let before = self.findings.len();
         chain.finish(Some(&self.manifest.sessions), &mut self.findings);
+        self.nodes = chain.records(Some(&self.manifest.sessions));
         if self.manifest.files.get(NAME).is_some_and(|due| *due != entry) {
             let what = "its SHA-256 differs from the signed one";
             self.findings.add(FindingKind::Altered, Some(NAME), what);
@@ -281,6 +327,7 @@ impl BundleCheck {
             unrecorded: self.manifest.unrecorded(),
             missing: self.manifest.missing.clone(),
             imported: self.manifest.imported(),
+            nodes: self.manifest.nodes(),
             made: self.manifest.made.clone(),
             scratch: options.scratch.clone(),
         })
@@ -288,13 +335,21 @@ impl BundleCheck {
 
     /// Reports what the manifest itself lists as lost; gaps between the exchanges were already found by the chain.
     fn missing(&mut self) {
+        let ends: BTreeMap<SessionId, u64> =
+            self.manifest.sessions.iter().rev().map(|chain| (chain.id, chain.last)).collect();
+        let mut lost: BTreeMap<SessionId, u64> = BTreeMap::new();
         for missing in &self.manifest.missing {
-            let chain = self.manifest.sessions.iter().find(|chain| chain.id == missing.session);
-            let shows = |(_, last): &(u64, u64)| chain.is_some_and(|chain| *last < chain.last);
+            let end = ends.get(&missing.session).copied();
+            let shows = |(_, last): &(u64, u64)| end.is_some_and(|end| *last < end);
             if missing.ranges.is_empty() || !missing.ranges.iter().all(shows) {
                 let what = format_args!("{}: already lost from the log when the bundle was written", missing);
                 self.findings.add(FindingKind::Missing, Some(names::MANIFEST), what);
+                lost.entry(missing.session).or_insert_with(|| beyond(missing, end.unwrap_or(0)));
             }
+        }
+        for node in &mut self.nodes {
+            let more = lost.get(&node.chain).copied().unwrap_or(0);
+            node.missing = node.missing.saturating_add(more);
         }
     }
 

@@ -1,11 +1,17 @@
 //! Verification of the hash chain.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use nightaudit_exchange::{Body, Digest, Exchange, ExchangeId, SessionId, chain};
 
-use super::finding::{FindingKind, Findings, Named, shown};
-use crate::bundle::Chain;
+use super::{
+    finding::{FindingKind, Findings, Named, shown},
+    verification::NodeRecord,
+};
+use crate::{NodeChain, Nodes, bundle::Chain};
 
 /// Maximum gaps remembered per session, in case the missing exchanges turn up later.
 const MOST_GAPS: usize = 1_000;
@@ -18,17 +24,24 @@ pub(super) struct ChainCheck<'f> {
     file: Option<&'f str>,
     /// Whether exchanges were left out on purpose.
     filtered: bool,
+    nodes: Nodes,
     sessions: BTreeMap<SessionId, Links>,
 }
 
 /// A session's chain, as far as it has been followed.
 #[derive(Debug)]
 struct Links {
-    name: String,
+    /// What people know it by.
+    label: String,
+    exchanges: u64,
     last: u64,
     /// The exchanges with the last sequence number; more than one if something was inserted.
     rivals: Vec<Link>,
     gaps: Vec<Gap>,
+    /// Findings about it, but for what is missing.
+    problems: u64,
+    /// Exchanges that are missing, known once all were checked.
+    missing: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -47,18 +60,68 @@ struct Gap {
 }
 
 impl<'f> ChainCheck<'f> {
-    pub(super) fn new(file: Option<&'f str>, filtered: bool) -> Self {
-        Self { file, filtered, sessions: BTreeMap::new() }
+    /// A check of sessions, of which several nodes may have recorded some.
+    pub(super) fn new(file: Option<&'f str>, filtered: bool, nodes: Nodes) -> Self {
+        Self { file, filtered, nodes, sessions: BTreeMap::new() }
     }
 
+    /// The number of sessions; what several nodes recorded of one counts once.
     pub(super) fn sessions(&self) -> u64 {
-        self.sessions.len() as u64
+        let sessions: BTreeSet<SessionId> = self.sessions.keys().map(|chain| self.nodes.session_of(*chain)).collect();
+        sessions.len() as u64
+    }
+
+    /// What was found of each node's record, where there are several; `expected` is where each should end, if known.
+    pub(super) fn records(&self, expected: Option<&[Chain]>) -> Vec<NodeRecord> {
+        let expected = by_id(expected);
+        let record = |of: &NodeChain| {
+            let found = self.sessions.get(&of.chain);
+            let due = expected.get(&of.chain).map_or(0, |chain| chain.exchanges);
+            NodeRecord {
+                node: shown(&of.node),
+                chain: of.chain,
+                session: of.session,
+                session_name: shown(&of.session_name),
+                exchanges: found.map_or(0, |links| links.exchanges),
+                missing: found.map_or(due, |links| links.missing),
+                problems: found.map_or(0, |links| links.problems),
+            }
+        };
+        self.nodes.chains().iter().map(record).collect()
+    }
+
+    /// Adds a finding about an exchange.
+    pub(super) fn blame(
+        &mut self,
+        exchange: &Exchange,
+        kind: FindingKind,
+        what: impl Display,
+        findings: &mut Findings,
+    ) {
+        let file = self.file;
+        let links = self.links(exchange);
+        links.problems += 1;
+        findings.of(kind, file, &links.named(exchange), what);
+    }
+
+    fn links(&mut self, exchange: &Exchange) -> &mut Links {
+        let nodes = &self.nodes;
+        self.sessions.entry(exchange.session).or_insert_with(|| Links {
+            label: nodes.label(exchange.session, &exchange.session_name),
+            exchanges: 0,
+            last: 0,
+            rivals: vec![Link { named: None, hash: Some(chain::genesis(exchange.session)) }],
+            gaps: Vec::new(),
+            problems: 0,
+            missing: 0,
+        })
     }
 
     /// Checks the next exchange, which is left unchanged.
     pub(super) fn check(&mut self, exchange: &mut Exchange, findings: &mut Findings) {
-        let file = self.file;
-        let named = Named::of(exchange);
+        let (file, before) = (self.file, findings.len());
+        let links = self.links(exchange);
+        let named = links.named(exchange);
         let mut altered =
             |what: &str| findings.of(FindingKind::Altered, file, &named, format_args!("was altered: {what}"));
         if !is_as_recorded(&exchange.request.body) {
@@ -79,28 +142,30 @@ impl<'f> ChainCheck<'f> {
             (Some(_), Some(_)) => {}
             _ => altered("it has no hashes"),
         }
-
-        let links = self.sessions.entry(exchange.session).or_insert_with(|| Links {
-            name: exchange.session_name.to_string(),
-            last: 0,
-            rivals: vec![Link { named: None, hash: Some(chain::genesis(exchange.session)) }],
-            gaps: Vec::new(),
-        });
+        links.exchanges += 1;
         links.follow(exchange, named, file, findings);
+        links.problems += (findings.len() - before) as u64;
     }
 
     /// Reports what is missing after the last exchange; `expected` is where each session should end, if known.
-    pub(super) fn finish(&self, expected: Option<&[Chain]>, findings: &mut Findings) {
+    pub(super) fn finish(&mut self, expected: Option<&[Chain]>, findings: &mut Findings) {
         let file = self.file;
-        for (id, links) in &self.sessions {
-            let end = expected.and_then(|expected| expected.iter().find(|chain| chain.id == *id));
+        let ends = by_id(expected);
+        for (id, links) in &mut self.sessions {
+            let end = ends.get(id);
             let head = end.filter(|end| end.last == links.last).map(|end| end.head);
+            let before = findings.len();
             links.settle_rivals(head, file, findings);
+            links.problems += (findings.len() - before) as u64;
             if !self.filtered {
+                links.missing = links.gaps.iter().map(Gap::count).fold(0, u64::saturating_add);
                 links.name_gaps(file, findings);
             }
             if let Some(end) = end.filter(|end| end.last > links.last) {
-                let (from, to, name) = (links.last + 1, end.last, shown(&links.name));
+                let (from, to, name) = (links.last + 1, end.last, &links.label);
+                // A filter leaves numbers out.
+                let count = if self.filtered { end.exchanges.saturating_sub(links.exchanges) } else { to - links.last };
+                links.missing = links.missing.saturating_add(count);
                 findings.add(
                     FindingKind::Missing,
                     file,
@@ -108,14 +173,34 @@ impl<'f> ChainCheck<'f> {
                 );
             }
         }
-        for chain in expected.into_iter().flatten().filter(|chain| !self.sessions.contains_key(&chain.id)) {
-            let name = shown(&chain.name);
+        let gone = |chain: &&Chain| chain.exchanges > 0 && !self.sessions.contains_key(&chain.id);
+        for chain in expected.into_iter().flatten().filter(gone) {
+            let name = self.nodes.label(chain.id, &chain.name);
             findings.add(FindingKind::Missing, file, format_args!("session {} ({name}) is missing entirely", chain.id));
         }
     }
 }
 
+/// Where chains should end, by their ids. Of several with one id the first counts.
+fn by_id(expected: Option<&[Chain]>) -> BTreeMap<SessionId, &Chain> {
+    let mut ends = BTreeMap::new();
+    for chain in expected.into_iter().flatten() {
+        ends.entry(chain.id).or_insert(chain);
+    }
+    ends
+}
+
+impl Gap {
+    fn count(&self) -> u64 {
+        self.to - self.from + 1
+    }
+}
+
 impl Links {
+    fn named(&self, exchange: &Exchange) -> Named {
+        Named::of(exchange, self.label.clone())
+    }
+
     fn follow(&mut self, exchange: &Exchange, named: Named, file: Option<&str>, findings: &mut Findings) {
         let link = Link { named: Some(named.clone()), hash: exchange.hash };
         let sequence = exchange.sequence;
@@ -184,7 +269,7 @@ impl Links {
 
     fn name_gaps(&self, file: Option<&str>, findings: &mut Findings) {
         for Gap { from, to, before, after } in &self.gaps {
-            let (which, name) = (range(*from, *to), shown(&self.name));
+            let (which, name) = (range(*from, *to), &self.label);
             let place = match before {
                 Some(before) => format!("between {before} and {after}"),
                 None => format!("before {after}"),

@@ -5,6 +5,8 @@ use std::fmt;
 use nightaudit_exchange::{Exchange, ExchangeId};
 use serde::Serialize;
 
+pub(super) use crate::text::shown;
+
 /// A difference from what was recorded or exported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -110,8 +112,9 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn of(exchange: &Exchange) -> Self {
-        Self { id: exchange.id, sequence: exchange.sequence, session: shown(&exchange.session_name) }
+    /// The exchange, by what people know its session by.
+    pub(super) fn of(exchange: &Exchange, session: String) -> Self {
+        Self { id: exchange.id, sequence: exchange.sequence, session }
     }
 }
 
@@ -119,14 +122,4 @@ impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({} of {})", self.id, self.sequence, self.session)
     }
-}
-
-/// A text from an untrusted file, safe to print on one line of a terminal.
-pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut shown: String = crate::text::printable(text).chars().take(LONGEST).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }

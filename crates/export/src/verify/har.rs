@@ -2,7 +2,7 @@
 
 use std::{fmt, io::Read};
 
-use nightaudit_exchange::{Alteration, Destination, Digest, ExchangeId};
+use nightaudit_exchange::{Alteration, Destination, Digest, ExchangeId, SessionId};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -27,6 +27,8 @@ pub(super) struct Entry {
 pub(super) struct Facts {
     pub(super) id: ExchangeId,
     pub(super) sequence: u64,
+    #[serde(default)]
+    pub(super) session: Option<SessionId>,
     pub(super) session_name: String,
     pub(super) previous_hash: Option<Digest>,
     pub(super) hash: Option<Digest>,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     chain::ChainCheck,
-    finding::{FindingKind, Findings, Named, shown},
+    finding::{FindingKind, Findings, shown},
 };
 
 /// Maximum line length in bytes: two bodies of 64 MiB in base64.
@@ -70,7 +70,7 @@ pub(super) fn check_lines(
         rewritten.clear();
         if serde_json::to_writer(&mut rewritten, &exchange).is_err() || rewritten != line {
             let what = format_args!("was altered: line {number} is not as nightaudit wrote it");
-            findings.of(FindingKind::Altered, file, &Named::of(&exchange), what);
+            chain.blame(&exchange, FindingKind::Altered, what, findings);
         }
         chain.check(&mut exchange, findings);
         each(&exchange)?;

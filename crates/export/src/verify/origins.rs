@@ -7,6 +7,7 @@ use nightaudit_review::{OriginTracker, Provenance};
 use serde::Serialize;
 
 use super::finding::{FindingKind, Findings, shown};
+use crate::Nodes;
 
 /// Maximum sessions whose origins are reported.
 const MAX_SESSIONS: usize = 1_000;
@@ -30,24 +31,27 @@ pub struct SessionOrigin {
 #[derive(Debug, Default)]
 pub(super) struct SessionOrigins {
     imported: BTreeMap<SessionId, Import>,
+    nodes: Nodes,
     sessions: Vec<(SessionId, String, OriginTracker)>,
 }
 
 impl SessionOrigins {
-    /// `imported` holds the sessions known to be imported.
-    pub(super) fn new(imported: BTreeMap<SessionId, Import>) -> Self {
-        Self { imported, sessions: Vec::new() }
+    /// `imported` holds what is known to be imported, by the session's id that exchanges have; `nodes` those that share a
+    /// session.
+    pub(super) fn new(imported: &BTreeMap<SessionId, Import>, nodes: Nodes) -> Self {
+        Self { imported: nodes.by_session(imported), nodes, sessions: Vec::new() }
     }
 
     pub(super) fn add(&mut self, exchange: &Exchange) {
-        let index = match self.sessions.iter().rposition(|(session, ..)| *session == exchange.session) {
+        let session = self.nodes.session_of(exchange.session);
+        let index = match self.sessions.iter().rposition(|(known, ..)| *known == session) {
             Some(index) => index,
             None if self.sessions.len() < MAX_SESSIONS => {
                 let mut origins = OriginTracker::default();
-                if let Some(import) = self.imported.get(&exchange.session) {
+                if let Some(import) = self.imported.get(&session) {
                     origins.set_imported(*import);
                 }
-                self.sessions.push((exchange.session, shown(&exchange.session_name), origins));
+                self.sessions.push((session, shown(&exchange.session_name), origins));
                 self.sessions.len() - 1
             }
             None => return,

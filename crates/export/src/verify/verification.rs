@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use nightaudit_exchange::Timestamp;
+use nightaudit_exchange::{SessionId, Timestamp};
 use nightaudit_review::Basis;
 use serde::Serialize;
 
@@ -43,12 +43,43 @@ pub struct Verification {
     pub signed_by: Option<SignedBy>,
     /// The origin of the responses, per session; empty for a HAR.
     pub origins: Vec<SessionOrigin>,
+    /// The record of each node, of sessions that several nodes recorded; by session and node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeRecord>,
     /// What could not be verified, one sentence each.
     pub notes: Vec<String>,
     /// The problems found.
     pub findings: Vec<Finding>,
     /// Whether verification stopped early because of too many findings.
     pub cut: bool,
+}
+
+/// What was found of one node's record of a session that several nodes recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRecord {
+    /// The node.
+    pub node: String,
+    /// The session's id on the node, which its exchanges have.
+    pub chain: SessionId,
+    /// The session's id.
+    pub session: SessionId,
+    /// The session's name.
+    pub session_name: String,
+    /// Exchanges in it.
+    pub exchanges: u64,
+    /// Exchanges that it lacks.
+    pub missing: u64,
+    /// Findings about it, apart from what is missing: it was tampered with.
+    pub problems: u64,
+}
+
+impl NodeRecord {
+    /// Whether it is as its node recorded it.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.missing == 0 && self.problems == 0
+    }
 }
 
 /// A valid signature.

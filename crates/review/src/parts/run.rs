@@ -1,13 +1,15 @@
 //! The run as a whole.
 
-use std::collections::BTreeMap;
+use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome, SessionId, Timestamp};
 
-use nightaudit_exchange::{Exchange, ExchangeId, Missing, Outcome, Ranges, SessionId, Timestamp};
-
-use super::series::{Series, Step};
+use super::{
+    records::Records,
+    series::{Series, Step},
+};
 use crate::{
     declaration::IntegrationKind,
     fact::Fact,
+    facts::SessionFacts,
     findings::{Findings, count_of, span},
     order::{Clock, Starts},
     review::{Evidence, Gap, Hour, OutcomeCounts, Run},
@@ -40,11 +42,8 @@ pub(crate) struct RunPart {
     last: Option<(i64, Timestamp, ExchangeId)>,
     hours: Series<HourStep>,
     starts: Starts,
-    /// By chain: a session of several nodes has several, each with sequences of its own.
-    sequences: BTreeMap<SessionId, Sequences>,
+    records: Records,
     unrecorded: u64,
-    /// How many exchanges the log has lost, and their sequences.
-    lost: (u64, Vec<(u64, u64)>),
     interrupted: Evidence,
     /// When the latest request so far arrived.
     previous: Option<(i64, Timestamp)>,
@@ -55,16 +54,6 @@ pub(crate) struct RunPart {
     long_gaps: u64,
     /// Pauses explained by the schedule.
     scheduled_gaps: u64,
-}
-
-/// The most chains whose sequences are counted.
-const MOST_CHAINS: usize = 1000;
-
-/// The highest sequence, and how many there were.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sequences {
-    highest: u64,
-    count: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -92,9 +81,8 @@ impl Default for RunPart {
             last: None,
             hours: Series::new(HOUR, MOST_HOURS),
             starts: Starts::default(),
-            sequences: BTreeMap::new(),
+            records: Records::default(),
             unrecorded: 0,
-            lost: (0, Vec::new()),
             interrupted: Evidence::default(),
             previous: None,
             gaps: Vec::new(),
@@ -145,11 +133,7 @@ impl RunPart {
         if !exchange.is_webhook() {
             self.starts.note(exchange.id);
         }
-        if self.sequences.len() < MOST_CHAINS || self.sequences.contains_key(&exchange.session) {
-            let chain = self.sequences.entry(exchange.session).or_default();
-            chain.highest = chain.highest.max(exchange.sequence);
-            chain.count += 1;
-        }
+        self.records.note(exchange);
     }
 
     /// Takes the next fact in the order of sending.
@@ -195,12 +179,13 @@ impl RunPart {
 
     /// Sets which exchanges the log has lost.
     pub(crate) fn set_missing(&mut self, missing: &Missing) {
-        self.lost = (missing.count, missing.ranges.clone());
+        self.records.set_missing(Some(missing));
     }
 
-    /// Sets that the log has lost nothing.
-    pub(crate) fn set_nothing_missing(&mut self) {
-        self.lost = (0, Vec::new());
+    /// Sets what the log knows of the session.
+    pub(crate) fn set_facts(&mut self, facts: &SessionFacts) {
+        self.unrecorded = facts.unrecorded;
+        self.records.set_facts(facts);
     }
 
     /// The run's length in hours; at least one second.
@@ -214,15 +199,15 @@ impl RunPart {
     }
 
     pub(crate) fn report(&self, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) -> Run {
-        let absent: u64 = self.sequences.values().map(|chain| chain.highest.saturating_sub(chain.count)).sum();
-        let missing = absent.max(self.lost.0) + self.unrecorded;
+        let nodes = self.records.nodes();
+        let missing = self.records.missing(&nodes).saturating_add(self.unrecorded);
         let hours: Vec<Hour> = self
             .hours
             .iter()
             .map(|(at, step)| Hour { at: Timestamp::from_micros(at), calls: step.calls, failed: step.failed })
             .collect();
         let run = Run {
-            session: self.session,
+            session: self.session.map(|first| self.records.session().unwrap_or(first)),
             session_name: self.session_name.clone(),
             environment: self.environment.clone(),
             exchanges: self.exchanges,
@@ -239,6 +224,7 @@ impl RunPart {
             starts: self.starts.count(),
             clock_steps: clock.steps().to_vec(),
             missing,
+            nodes,
         };
         self.raise(&run, clock, kind, findings);
         run
@@ -312,10 +298,7 @@ impl RunPart {
             findings.raise(Rule::RecordInterrupted, None, message, &self.interrupted);
         }
         if run.missing > 0 {
-            let which = match &self.lost.1[..] {
-                [] => String::new(),
-                ranges => format!(" The log has lost sequences {}.", Ranges(ranges)),
-            };
+            let which = self.records.told(&run.nodes);
             let message = format!(
                 "{} missing from the record.{which}",
                 if run.missing == 1 { "1 exchange is".to_owned() } else { format!("{} exchanges are", run.missing) }

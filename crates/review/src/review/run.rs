@@ -41,6 +41,25 @@ pub struct Run {
     pub clock_steps: Vec<ClockStep>,
     /// Exchanges missing from the sequence, plus those known to have passed unrecorded.
     pub missing: u64,
+    /// What each node recorded, if there are several; by chain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeRun>,
+}
+
+/// What one of several nodes recorded of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRun {
+    /// The node's name.
+    pub node: String,
+    /// The session's id on the node, which its exchanges have.
+    pub session: SessionId,
+    /// Exchanges, including parts of WebSockets.
+    pub exchanges: u64,
+    /// The highest sequence number; 0 without exchanges.
+    pub last: u64,
+    /// Exchanges missing from the node's sequence.
+    pub missing: u64,
 }
 
 /// Exchanges by outcome.

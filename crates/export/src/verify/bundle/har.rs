@@ -9,6 +9,7 @@ use nightaudit_exchange::{Digest, Exchange, ExchangeId};
 
 use super::BundleCheck;
 use crate::{
+    Nodes,
     bundle::names,
     verify::{
         VerifyError,
@@ -76,7 +77,7 @@ impl BundleCheck {
             }
             Ok(())
         };
-        check_lines(&mut reader, None, &mut ChainCheck::new(None, true), &mut ignored, &mut each)?;
+        check_lines(&mut reader, None, &mut ChainCheck::new(None, true, Nodes::default()), &mut ignored, &mut each)?;
         Ok(expected)
     }
 }
