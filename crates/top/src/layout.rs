@@ -18,10 +18,15 @@ pub(super) fn areas(model: &Model, screen: Rect) -> Areas {
     let list = model.detail.is_none() && model.tab == Tab::Exchanges;
     let bars = if list { bars(model, screen.height) } else { 0 };
     let titles = u16::from(model.detail.is_none());
-    let parts = [2, bars, titles].map(Constraint::Length);
+    let parts = [2 + archive(model, screen.height), bars, titles].map(Constraint::Length);
     let rows = Layout::vertical([parts[0], parts[1], parts[2], Constraint::Min(0), Constraint::Length(1)]);
     let [header, bars, titles, body, footer] = rows.areas(screen);
     Areas { header, bars, titles, body, footer }
+}
+
+/// Lines for the archive, if there is one; none on a tiny screen.
+fn archive(model: &Model, height: u16) -> u16 {
+    u16::from(model.archive.is_some() && height >= 8)
 }
 
 /// Lines for the fullest limits above the list: fewer on a small screen.

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use nightaudit_console::LimitState;
+use nightaudit_console::{ArchiveState, LimitState};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter, Timestamp};
 use nightaudit_text::{Row, counted, one_line};
 use ratatui::crossterm::event::KeyEvent;
@@ -25,6 +25,8 @@ pub(super) enum Event {
     Feed(u64, Fed),
     /// The limiter's state; `None` if no `serve` is running.
     Limits(Option<Vec<LimitState>>),
+    /// How shipping to the archive goes; `None` if nothing is shipped.
+    Archive(Option<ArchiveState>),
     /// A requested exchange, or why it can't be read.
     Loaded(ExchangeId, Result<Box<Exchange>, nightaudit_client::Error>),
     /// The result of an export; if it succeeded, in a sentence.
@@ -117,6 +119,7 @@ pub(super) struct Model {
     pub(super) search: Option<String>,
     pub(super) feed: Feed,
     pub(super) feed_number: u64,
+    pub(super) archive: Option<ArchiveState>,
     pub(super) rates: Rates,
     pub(super) limits: Option<Vec<LimitState>>,
     /// The line under the cursor in the limits and in the findings.
@@ -145,6 +148,7 @@ impl Model {
             search: None,
             feed: Feed::Opening,
             feed_number: 0,
+            archive: None,
             rates: Rates::default(),
             limits: None,
             place: 0,
@@ -164,6 +168,7 @@ impl Model {
             Event::Feed(number, fed) if number == self.feed_number => self.feed(fed),
             Event::Feed(..) => {}
             Event::Limits(limits) => self.limits = limits,
+            Event::Archive(archive) => self.archive = archive,
             Event::Loaded(id, exchange) => self.loaded(id, exchange),
             Event::Exported(Ok(told)) => self.message = Some((told, false)),
             Event::Exported(Err(error)) => self.message = Some((one_line(&error), true)),

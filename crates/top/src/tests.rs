@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use nightaudit_console::LimitState;
+use nightaudit_console::{ArchiveState, LimitState};
 use nightaudit_exchange::{Exchange, Filter};
 use nightaudit_mews::Contracts;
 use nightaudit_testkit::sample::exchanges;
@@ -115,6 +115,39 @@ fn the_list_at_80_by_24() {
 #[test]
 fn the_list_at_160_by_40() {
     insta::assert_snapshot!(picture(&filled((160, 40))));
+}
+
+#[test]
+fn the_archives_lag() {
+    let mut model = filled((80, 16));
+    let mut tell = |state: ArchiveState| {
+        model.update(Event::Archive(Some(state)));
+        let picture = picture(&model);
+        picture.lines().nth(2).unwrap().to_owned()
+    };
+    let shipped = ArchiveState { shipped: 12_345, ..ArchiveState::default() };
+    let failing = "can't reach the archive postgres://node@db.example.com/audit: connection refused";
+    let lines = [
+        tell(shipped.clone()),
+        tell(ArchiveState { behind: 1, lag_ms: 40, ..shipped.clone() }),
+        tell(ArchiveState { behind: 4_120, lag_ms: 95_000, failures: 3, ..shipped.clone() }),
+        tell(ArchiveState {
+            behind: 4_120,
+            lag_ms: 95_000,
+            failures: 3,
+            failing: Some(failing.to_owned()),
+            ..shipped.clone()
+        }),
+        tell(ArchiveState { failing: Some("a\u{1b}[2Jb".to_owned()), ..shipped }),
+    ];
+    insta::assert_snapshot!("archive", lines.join("\n"));
+    insta::assert_snapshot!("archive_and_list", picture(&model));
+    // Without one, and on a tiny screen, there is no line.
+    model.update(Event::Size(80, 7));
+    assert!(!picture(&model).contains("archive"));
+    model.update(Event::Archive(None));
+    model.update(Event::Size(80, 16));
+    assert!(!picture(&model).contains("archive"));
 }
 
 #[test]

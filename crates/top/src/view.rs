@@ -1,5 +1,6 @@
 //! Draws the model.
 
+mod archive;
 mod detail;
 mod style;
 mod tables;
@@ -48,7 +49,9 @@ pub(super) fn draw(model: &Model, zone: &TimeZone, colors: bool, frame: &mut Fra
 }
 
 fn draw_header(model: &Model, area: Rect, frame: &mut Frame<'_>) {
-    let [tabs, figures] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
+    let [tabs, figures, archive] =
+        Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    archive::draw(model, archive, frame);
     let count = |tab: Tab| match tab {
         Tab::Exchanges => model.rows.len(),
         Tab::Limits => model.limits.as_ref().map_or(0, Vec::len),

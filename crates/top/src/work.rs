@@ -13,7 +13,7 @@ use std::{
 };
 
 use nightaudit_client::{Error as LogError, Follow, News, Place, Source};
-use nightaudit_console::LimitState;
+use nightaudit_console::{ArchiveState, LimitState};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_mews::Contracts;
 use nightaudit_text::{Row, counted, size};
@@ -194,6 +194,9 @@ pub(super) fn serve(
                 Ok(Request::Export(ids, path)) => Event::Exported(export(&place, &ids, &path, &writing)),
                 Err(RecvTimeoutError::Timeout) => {
                     due = Instant::now() + LIMITS;
+                    if events.send(Heard::Event(Event::Archive(shipping(&place)))).is_err() {
+                        return;
+                    }
                     Event::Limits(limits(&place))
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -213,6 +216,12 @@ fn load(place: &Place, id: ExchangeId) -> Result<Box<Exchange>, LogError> {
 fn limits(place: &Place) -> Option<Vec<LimitState>> {
     let Place::Folder(data) = place else { return None };
     Source::Console(Source::console(data)?).limits().ok()?
+}
+
+/// How the running `serve` ships to its archive.
+fn shipping(place: &Place) -> Option<ArchiveState> {
+    let Place::Folder(data) = place else { return None };
+    Source::Console(Source::console(data)?).shipping().ok()?
 }
 
 /// Writes exchanges to a new file atomically, and says so. `writing` names the temporary file meanwhile.
