@@ -200,8 +200,9 @@ fn a_bundle_of_both_is_verified(postgres: &Postgres, as_reader: &str, session: &
 
     let chains = session["chains"].as_array().unwrap();
     let prague = chains.iter().find(|chain| chain["node"] == "prague").unwrap()["session"].as_str().unwrap();
+    let database = as_reader.rsplit('/').next().unwrap();
     let delete = |which: &str| {
-        postgres.sql("audit", &format!("DELETE FROM nightaudit.exchanges WHERE node = 'prague' AND {which}"));
+        postgres.sql(database, &format!("DELETE FROM nightaudit.exchanges WHERE node = 'prague' AND {which}"));
     };
     // Of Prague's record the third, then the last, then all: each is known to be missing when it is exported.
     for (which, left, ranges) in [
@@ -225,7 +226,7 @@ fn a_bundle_of_both_is_verified(postgres: &Postgres, as_reader: &str, session: &
         );
     }
     // An exchange that the archive says is another's.
-    postgres.sql("audit", "UPDATE nightaudit.exchanges SET record = (SELECT record FROM nightaudit.exchanges WHERE sequence = 2) WHERE sequence = 5");
+    postgres.sql(database, "UPDATE nightaudit.exchanges SET record = (SELECT record FROM nightaudit.exchanges WHERE sequence = 2) WHERE sequence = 5");
     let holed = file("replaced.zip");
     refused(&["export", "-o", &holed, "--session", "certification", "--log", as_reader]);
     let verification = verified(&holed);
