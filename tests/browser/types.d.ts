@@ -406,13 +406,13 @@ declare global {
 	interface LimitState {
 		rule: string;
 		key: string;
-		limit?: number;
-		windowMs?: number;
+		limit: number;
+		windowMs: number;
 		used: number;
 		left: number;
 		nextFreeMs: number;
 		refused: number;
-		refusedByMews?: number;
+		refusedByMews: number;
 		nodes?: { node: string; used: number }[];
 		delayed: number;
 		closedForMs: number | null;

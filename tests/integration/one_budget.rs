@@ -55,6 +55,40 @@ async fn a_fleet_is_never_over_and_wastes_nothing() {
     never_over_and_nothing_wasted(2, 40, Duration::from_secs(1), 2).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn that_redis_is_gone_and_what_is_done_then_is_said() {
+    let Some(mut redis) = Redis::start() else { return };
+    let mut fleet = Fleet::new(10, Duration::from_secs(1)).await;
+    fleet.add(&redis.url(), &[]);
+    redis.kill();
+    let node = fleet.nodes[0].as_ref().unwrap();
+    let (host, token) = (node.console_host(), node.token());
+    let request = format!(
+        "GET /api/v1/status HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    let noticed = async {
+        loop {
+            let status = send(host.parse().unwrap(), request.as_bytes()).await.json();
+            if status["limitStore"]["failing"].is_string() {
+                return status;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("it is noticed");
+    let limits = node.run(BINARY, &["limits"]);
+    let (code, limits) = (limits.status.code(), String::from_utf8(limits.stderr).unwrap());
+    let store = &status["limitStore"];
+    assert_eq!(
+        (&store["address"], &store["shareOf"], &store["sharing"]),
+        (&redis.url().into(), &().into(), &false.into())
+    );
+    assert!(store["failing"].as_str().unwrap().contains(&redis.address().to_string()), "{store}");
+    assert_eq!(code, Some(1));
+    let why = format!("the limits in {} can't be asked: ", redis.url());
+    assert!(limits.contains(&why) && limits.contains("nothing is sent without them"), "{limits}");
+}
+
 const LIMIT: usize = 100;
 const WINDOW: Duration = Duration::from_secs(2);
 /// After a failure nothing is wasted any more once what was under way has left lease, stall and window (1 + 2 + 2.25 s), or
@@ -254,7 +288,12 @@ async fn nodes_that_are_cut_off_go_on_with_their_share_and_the_fleet_is_never_ov
     let begun = Instant::now();
     sleep(span).await;
     let each: Vec<usize> = (0..nodes).map(|node| fleet.arrived_of(node, begun)).collect();
-    eprintln!("all cut off: {each:?}");
+    let limits = fleet.nodes[1].as_ref().unwrap().run(BINARY, &["limits"]);
+    let said = String::from_utf8(limits.stderr).unwrap();
+    eprintln!("all cut off: {each:?}; {said}");
+    let done =
+        format!("this machine goes on with 1/{nodes} of every limit: the limits in {} can't be reached", redis.url());
+    assert!(limits.status.success() && said.contains(&done), "{said}");
     assert!(each.iter().all(|sent| has_own(*sent)), "{each:?}");
     // And it is back for all.
     redis.launch();

@@ -9,9 +9,13 @@ use std::{
 };
 
 use nightaudit_archive::{Shipper, ShipperConfig, ShippingStatus};
-use nightaudit_console::{ArchiveReport, ArchiveState, Console, Gauges, LimitReport, ProxyState, Token, TokenError};
+use nightaudit_console::{
+    ArchiveReport, ArchiveState, Console, Gauges, LimitReport, LimitStoreReport, LimitStoreState, ProxyState, Token,
+    TokenError,
+};
 use nightaudit_exchange::Timestamp;
 use nightaudit_limit::Admit;
+use nightaudit_limit_redis::{OnFailure, Reach};
 use nightaudit_listen::{Server, Worker};
 use nightaudit_mews::Contracts;
 use nightaudit_proxy::Proxy;
@@ -85,6 +89,7 @@ impl Service {
 
         let outcomes = Outcomes::default();
         let mut gauges = gauges(&limiter, &outcomes, log_gauges(&log, &settings));
+        gauges.limit_store = limit_store(&limiter, &settings);
         let upstream = Reachability::of(Arc::clone(settings.proxy.api.text()));
         let recorder = LogRecorder::new(log.recorder(), outcomes, upstream.clone());
         settings.proxy.faults = wiring::faults(&log, &settings.faults)?;
@@ -332,6 +337,20 @@ fn proxy_state(
             last_error,
         })
     })
+}
+
+/// How the store of the limits is reached; `None` if they are in memory.
+fn limit_store(limits: &Limits, settings: &Settings) -> Option<Box<LimitStoreReport>> {
+    let (Limits::Shared(budget), Some(store)) = (limits, &settings.limit_store) else { return None };
+    let (budget, address) = (budget.clone(), store.address.to_string());
+    let share_of = match store.on_failure {
+        OnFailure::Refuse => None,
+        OnFailure::Share { nodes } => Some(nodes),
+    };
+    Some(Box::new(move || {
+        let Reach { failing, sharing } = budget.reach();
+        LimitStoreState { address: address.clone(), failing, share_of, sharing }
+    }))
 }
 
 fn gauges(limits: &(impl Admit + Clone), outcomes: &Outcomes, of_log: Gauges) -> Gauges {

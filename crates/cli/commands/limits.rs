@@ -21,12 +21,16 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let Some(limits) = Source::open(&settings.data)?.limits()? else {
+        let source = Source::open(&settings.data)?;
+        let Some(limits) = source.limits()? else {
             anyhow::bail!(
                 "limits exist only while `nightaudit serve` runs; none is running on {}",
                 settings.data.display()
             );
         };
+        if let Some(told) = source.limit_store()?.and_then(|store| store.told()) {
+            writeln!(anstream::stderr(), "{}", plain(&told))?;
+        }
         let mut out = anstream::stdout().lock();
         for limit in &limits {
             if self.json {

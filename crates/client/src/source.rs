@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use http::{Method, StatusCode};
 use nightaudit_archive::Archive;
-use nightaudit_console::{ArchiveState, LimitState, Token};
+use nightaudit_console::{ArchiveState, LimitState, LimitStoreState, Token};
 use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{Check, FindError, Info, Order, Progress, Query, ReadError, ReadLog, Session};
 use nightaudit_mews::API;
@@ -182,6 +182,25 @@ impl Source {
         match self {
             Self::Log(_) => Ok(None),
             Self::Console(client) => Ok(client.get::<Status>("/api/v1/status", &[])?.archive),
+        }
+    }
+
+    /// The store of the limits that several machines share; `None` if no `serve` is running, or its limits are its own.
+    ///
+    /// # Errors
+    ///
+    /// The console can't be reached.
+    pub fn limit_store(&self) -> Result<Option<LimitStoreState>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Status {
+            #[serde(default)]
+            limit_store: Option<LimitStoreState>,
+        }
+
+        match self {
+            Self::Log(_) => Ok(None),
+            Self::Console(client) => Ok(client.get::<Status>("/api/v1/status", &[])?.limit_store),
         }
     }
 

@@ -56,6 +56,37 @@ pub struct NodeUsage {
     pub used: u32,
 }
 
+/// The store of the limits that several machines share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitStoreState {
+    /// Its address, without user and password.
+    pub address: String,
+    /// Why it can't be reached, while that is so.
+    pub failing: Option<String>,
+    /// Of how many machines each goes on with its share of every limit while the store can't be reached; `None` if none does.
+    pub share_of: Option<u32>,
+    /// Whether this machine goes on with its share now.
+    pub sharing: bool,
+}
+
+impl LimitStoreState {
+    /// What is done and why, while the store can't be reached.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        let failing = self.failing.as_deref()?;
+        let done = match self.share_of {
+            Some(nodes) if self.sharing => format!("this machine goes on with 1/{nodes} of every limit"),
+            Some(nodes) => format!("requests get 503 until this machine may go on with 1/{nodes} of every limit"),
+            None => "requests get 503".to_owned(),
+        };
+        Some(format!("{done}: the limits in {} can't be reached: {failing}", self.address))
+    }
+}
+
+/// Tells how the store of the limits is reached.
+pub type LimitStoreReport = dyn Fn() -> LimitStoreState + Send + Sync;
+
 /// The limits' state, possibly from elsewhere; an error if it is unavailable.
 pub type LimitReport =
     Pin<Box<dyn Future<Output = Result<Vec<LimitState>, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
@@ -169,6 +200,8 @@ pub type Importer = dyn Fn(&mut Reader<'_>) -> Result<Imported, ImportError> + S
 pub struct Gauges {
     /// The limits' state.
     pub limits: Box<dyn Fn() -> LimitReport + Send + Sync>,
+    /// The store of the limits; `None` if they are this machine's own.
+    pub limit_store: Option<Box<LimitStoreReport>>,
     /// The limits of the last so many minutes.
     pub limit_history: Box<dyn Fn(u32) -> LimitHistory + Send + Sync>,
     /// When it started; `None` if nothing is being recorded.
@@ -199,6 +232,7 @@ impl Default for Gauges {
     fn default() -> Self {
         Self {
             limits: Box::new(|| Box::pin(async { Ok(Vec::new()) })),
+            limit_store: None,
             limit_history: Box::new(|_| LimitHistory::default()),
             started: None,
             proxy: Box::new(|| None),

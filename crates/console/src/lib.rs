@@ -134,7 +134,7 @@ use self::{
 pub use self::{
     gauges::{
         ArchiveReport, ArchiveState, BasisReader, EvidenceTools, Gauges, Importer, KeyResult, LimitHistory,
-        LimitReport, LimitState, MAX_MINUTES, NodeUsage, ProxyState, RuleHistory,
+        LimitReport, LimitState, LimitStoreReport, LimitStoreState, MAX_MINUTES, NodeUsage, ProxyState, RuleHistory,
     },
     resending::{Resend, ResendEnvironment, Resending, Resent, Reveal, Sending},
     token::{Token, TokenError},

@@ -14,7 +14,7 @@ use http::header;
 use nightaudit_exchange::Outcome;
 use nightaudit_log::Status;
 
-use crate::{ArchiveState, LimitState, Shared, error::ApiError};
+use crate::{ArchiveState, LimitState, LimitStoreState, Shared, error::ApiError};
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
@@ -25,6 +25,9 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Respons
     write_metrics(&mut text, &shared.log.status(), &outcomes, &limits).map_err(ApiError::internal)?;
     if let Some(archive) = &shared.gauges.archive {
         write_archive(&mut text, &archive()).map_err(ApiError::internal)?;
+    }
+    if let Some(store) = &shared.gauges.limit_store {
+        write_limit_store(&mut text, &store()).map_err(ApiError::internal)?;
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
@@ -43,6 +46,14 @@ fn write_archive(out: &mut String, state: &ArchiveState) -> fmt::Result {
     )?;
     metric("failures_total", "counter", "Failed attempts to ship since start.", state.failures)?;
     metric("failing", "gauge", "1 while nothing can be shipped, else 0.", state.failing.is_some().into())
+}
+
+fn write_limit_store(out: &mut String, state: &LimitStoreState) -> fmt::Result {
+    let mut metric = |name: &str, help: &str, value: bool| {
+        write_metric(out, &format!("limit_store_{name}"), "gauge", help, &[(String::new(), value.into())])
+    };
+    metric("failing", "1 while the store of the limits can't be reached, else 0.", state.failing.is_some())?;
+    metric("sharing", "1 while this machine goes on with its share of the limits, else 0.", state.sharing)
 }
 
 fn write_metric(out: &mut String, name: &str, kind: &str, help: &str, values: &[(String, u64)]) -> fmt::Result {
@@ -127,6 +138,29 @@ mod tests {
                 "nightaudit_archive_failing 1",
             ]
         );
+    }
+
+    #[test]
+    fn the_store_of_the_limits_has_its_metrics_and_is_told_of() {
+        let mut state = LimitStoreState {
+            address: "redis://cache:6379".to_owned(),
+            failing: Some("cache:6379: refused".to_owned()),
+            share_of: Some(8),
+            sharing: true,
+        };
+        let mut text = String::new();
+        write_limit_store(&mut text, &state).unwrap();
+        let values: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(values, ["nightaudit_limit_store_failing 1", "nightaudit_limit_store_sharing 1"]);
+        let why = "the limits in redis://cache:6379 can't be reached: cache:6379: refused";
+        assert_eq!(state.told().unwrap(), format!("this machine goes on with 1/8 of every limit: {why}"));
+        state.sharing = false;
+        let waits = "requests get 503 until this machine may go on with 1/8 of every limit";
+        assert_eq!(state.told().unwrap(), format!("{waits}: {why}"));
+        state.share_of = None;
+        assert_eq!(state.told().unwrap(), format!("requests get 503: {why}"));
+        state.failing = None;
+        assert_eq!(state.told(), None);
     }
 
     #[test]

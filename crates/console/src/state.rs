@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Shared, blocking,
     error::ApiError,
-    gauges::{LimitHistory, MAX_MINUTES},
+    gauges::{LimitHistory, LimitStoreState, MAX_MINUTES},
     pairs, take,
 };
 
@@ -46,12 +46,18 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>) -> Result<Json<Val
             "failing": recording.failing.as_deref(),
         },
         "archive": shared.gauges.archive.as_ref().map(|archive| archive()),
+        "limitStore": shared.gauges.limit_store.as_ref().map(|store| limit_store(&store())),
         "upstream": {
             "reachable": upstream.and_then(|proxy| proxy.reachable),
             "since": upstream.and_then(|proxy| proxy.since),
             "lastError": upstream.and_then(|proxy| proxy.last_error.as_deref()),
         },
     })))
+}
+
+fn limit_store(store: &LimitStoreState) -> Value {
+    let LimitStoreState { address, failing, share_of, sharing } = store;
+    json!({ "address": address, "failing": failing, "shareOf": share_of, "sharing": sharing, "notice": store.told() })
 }
 
 /// `GET /api/v1/limits/history?minutes=30`

@@ -51,6 +51,15 @@ pub enum OnFailure {
     },
 }
 
+/// Whether Redis is reached, and what is done meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// Why Redis can't be reached; `None` if it could be when that was last tried.
+    pub failing: Option<String>,
+    /// Whether this node goes on with its share of every rule now.
+    pub sharing: bool,
+}
+
 /// Why a [`Budget`] can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BudgetError {
@@ -104,6 +113,13 @@ impl Budget {
         let node = Node::new(plan, target, share, config.node).map_err(BudgetError::Random)?;
         let engine = Engine::new(node, config.limits.action, config.timeout);
         Ok(Self { engine: Arc::new(engine), queues: Arc::default() })
+    }
+
+    /// Whether Redis is reached.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        let node = &self.engine.node;
+        Reach { failing: node.outage(), sharing: node.share.as_ref().is_some_and(Share::is_open) }
     }
 
     fn admitted(&self, granted: Granted, rule: Option<usize>, used: u64, waited: Duration) -> Admission<BudgetPermit> {

@@ -65,5 +65,5 @@ mod tls;
 mod wire;
 
 pub use address::{Address, InvalidAddress};
-pub use budget::{Budget, BudgetConfig, BudgetError, OnFailure};
+pub use budget::{Budget, BudgetConfig, BudgetError, OnFailure, Reach};
 pub use permit::BudgetPermit;

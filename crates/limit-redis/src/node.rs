@@ -106,6 +106,11 @@ impl Node {
         }
     }
 
+    /// Why Redis can't be reached, if it couldn't be when that was last tried.
+    pub(crate) fn outage(&self) -> Option<String> {
+        self.outage.lock().as_ref().map(ToString::to_string)
+    }
+
     /// Introduces this node, and gives up a generation whose windows are lost.
     pub(crate) async fn greet(&self, session: &Session, lost: &str) -> Result<Standing, Fault> {
         let mut random = [0; 8];

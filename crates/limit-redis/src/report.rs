@@ -39,11 +39,13 @@ impl Engine {
             self.node.list_keys(&up.session).await;
             self.report_over(&up).await
         };
-        match timeout(PATIENCE, asked).await {
+        // It isn't waited for again by everybody who looks.
+        let patience = if self.node.outage().is_some() { PATIENCE / 10 } else { PATIENCE };
+        match timeout(patience, asked).await {
             Ok(states) => states.map_err(|fault| self.node.unavailable(&fault.to_string())),
             Err(_) => {
                 let cause =
-                    link.failure().map_or_else(|| format!("no reply within {PATIENCE:?}"), |error| error.to_string());
+                    link.failure().map_or_else(|| format!("no reply within {patience:?}"), |error| error.to_string());
                 Err(self.node.unavailable(&cause))
             }
         }

@@ -7,6 +7,7 @@ use super::model::{Model, Tab};
 /// The areas of the screen, from the top.
 pub(super) struct Areas {
     pub(super) header: Rect,
+    pub(super) alert: Rect,
     pub(super) bars: Rect,
     pub(super) titles: Rect,
     pub(super) body: Rect,
@@ -18,10 +19,13 @@ pub(super) fn areas(model: &Model, screen: Rect) -> Areas {
     let list = model.detail.is_none() && model.tab == Tab::Exchanges;
     let bars = if list { bars(model, screen.height) } else { 0 };
     let titles = u16::from(model.detail.is_none());
-    let parts = [2 + archive(model, screen.height), bars, titles].map(Constraint::Length);
-    let rows = Layout::vertical([parts[0], parts[1], parts[2], Constraint::Min(0), Constraint::Length(1)]);
-    let [header, bars, titles, body, footer] = rows.areas(screen);
-    Areas { header, bars, titles, body, footer }
+    let in_full = model.detail.is_none() && model.tab == Tab::Limits;
+    let alert = model.limits_alert.as_ref().map_or(0, |_| if in_full { 3 } else { 1 });
+    let header = 2 + archive(model, screen.height);
+    let [header, alert, bars, titles] = [header, alert, bars, titles].map(Constraint::Length);
+    let rows = Layout::vertical([header, alert, bars, titles, Constraint::Min(0), Constraint::Length(1)]);
+    let [header, alert, bars, titles, body, footer] = rows.areas(screen);
+    Areas { header, alert, bars, titles, body, footer }
 }
 
 /// Lines for the archive, if there is one; none on a tiny screen.

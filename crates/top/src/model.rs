@@ -23,8 +23,8 @@ pub(super) enum Event {
     Size(u16, u16),
     /// An event from the feed with this number.
     Feed(u64, Fed),
-    /// The limiter's state; `None` if no `serve` is running.
-    Limits(Option<Vec<LimitState>>),
+    /// The limiter's state, `None` if there is none; and what is wrong with it, if anything.
+    Limits(Option<Vec<LimitState>>, Option<String>),
     /// How shipping to the archive goes; `None` if nothing is shipped.
     Archive(Option<ArchiveState>),
     /// A requested exchange, or why it can't be read.
@@ -122,6 +122,8 @@ pub(super) struct Model {
     pub(super) archive: Option<ArchiveState>,
     pub(super) rates: Rates,
     pub(super) limits: Option<Vec<LimitState>>,
+    /// What is done while the store of the limits can't be reached, and why it can't.
+    pub(super) limits_alert: Option<String>,
     /// The line under the cursor in the limits and in the findings.
     pub(super) place: usize,
     pub(super) detail: Option<Detail>,
@@ -151,6 +153,7 @@ impl Model {
             archive: None,
             rates: Rates::default(),
             limits: None,
+            limits_alert: None,
             place: 0,
             detail: None,
             wide: false,
@@ -167,7 +170,7 @@ impl Model {
             Event::Size(columns, lines) => self.size = (columns, lines),
             Event::Feed(number, fed) if number == self.feed_number => self.feed(fed),
             Event::Feed(..) => {}
-            Event::Limits(limits) => self.limits = limits,
+            Event::Limits(limits, alert) => (self.limits, self.limits_alert) = (limits, alert),
             Event::Archive(archive) => self.archive = archive,
             Event::Loaded(id, exchange) => self.loaded(id, exchange),
             Event::Exported(Ok(told)) => self.message = Some((told, false)),

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use nightaudit_console::{ArchiveState, LimitState};
+use nightaudit_console::{ArchiveState, LimitState, NodeUsage};
 use nightaudit_exchange::{Exchange, Filter};
 use nightaudit_mews::Contracts;
 use nightaudit_testkit::sample::exchanges;
@@ -92,7 +92,7 @@ fn picture(model: &Model) -> String {
 
 fn filled(size: (u16, u16)) -> Model {
     let mut model = model(size);
-    model.update(Event::Limits(Some(limits())));
+    model.update(Event::Limits(Some(limits()), None));
     model.update(Event::Feed(0, Fed::Connected));
     add(&mut model, 0..40);
     model
@@ -166,9 +166,45 @@ fn the_limits_the_findings_and_the_keys() {
     insta::assert_snapshot!("keys", picture(&model));
 }
 
+/// As several machines share them.
+fn shared() -> Vec<LimitState> {
+    let node = |node: &str, used| NodeUsage { node: node.to_owned(), used };
+    let mut limits = limits();
+    limits[0].nodes = vec![node("kiosk", 12)];
+    limits[1].nodes = (1..=9).map(|number| node(&format!("frontdesk-{number}.example"), 30 - number)).collect();
+    limits[2].nodes = vec![node("kiosk", 140), node("a-name\u{1b}[31m-that-controls", 10)];
+    limits
+}
+
+#[test]
+fn limits_say_which_machine_used_what() {
+    let mut model = filled((80, 24));
+    model.update(Event::Limits(Some(shared()), None));
+    press(&mut model, "2");
+    insta::assert_snapshot!("limits_of_a_fleet", picture(&model));
+    // The last one's lines are in sight when it is selected, however small the screen.
+    model.update(Event::Size(80, 8));
+    press(&mut model, "G");
+    let last = picture(&model);
+    assert!(last.contains("b1946ac92492") && last.contains("12 by kiosk"), "{last}");
+}
+
+#[test]
+fn limits_that_cant_be_asked_are_told_of_everywhere() {
+    let why = "the limits in redis://10.0.0.1:6379 can't be reached: 10.0.0.1:6379: Connection refused (os error 111)";
+    let mut model = filled((80, 24));
+    model.update(Event::Limits(None, Some(format!("requests get 503: {why}"))));
+    insta::assert_snapshot!("the_list_without_limits", picture(&model));
+    press(&mut model, "2");
+    insta::assert_snapshot!("limits_that_cant_be_asked", picture(&model));
+    model.update(Event::Limits(Some(limits()), Some(format!("this machine goes on with 1/8 of every limit: {why}"))));
+    insta::assert_snapshot!("limits_of_a_share", picture(&model));
+}
+
 #[test]
 fn a_screen_of_any_size_can_be_drawn() {
-    let mut models = [filled((80, 24)), opened((80, 24))];
+    let mut models = [filled((80, 24)), opened((80, 24)), filled((80, 24))];
+    models[2].update(Event::Limits(Some(shared()), Some("the store is gone".to_owned())));
     for model in &mut models {
         for size in [(1, 1), (10, 3), (20, 5), (59, 9), (300, 100)] {
             model.update(Event::Size(size.0, size.1));

@@ -2,6 +2,7 @@
 
 mod archive;
 mod detail;
+mod fleet;
 mod style;
 mod tables;
 
@@ -33,6 +34,7 @@ use super::{
 pub(super) fn draw(model: &Model, zone: &TimeZone, colors: bool, frame: &mut Frame<'_>) {
     let areas = layout::areas(model, frame.area());
     draw_header(model, areas.header, frame);
+    fleet::draw_alert(model, areas.alert, frame);
     match (&model.detail, model.tab) {
         (Some(detail), _) => detail::draw(model, detail, zone, areas.body, frame),
         (None, Tab::Exchanges) => draw_list(model, zone, &areas, frame),

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nightaudit_client::{Error as LogError, Follow, News, Place, Source};
+use nightaudit_client::{ConsoleError, Error as LogError, Follow, News, Place, Source};
 use nightaudit_console::{ArchiveState, LimitState};
 use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_mews::Contracts;
@@ -197,7 +197,8 @@ pub(super) fn serve(
                     if events.send(Heard::Event(Event::Archive(shipping(&place)))).is_err() {
                         return;
                     }
-                    Event::Limits(limits(&place))
+                    let (limits, alert) = limits(&place);
+                    Event::Limits(limits, alert)
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -213,9 +214,19 @@ fn load(place: &Place, id: ExchangeId) -> Result<Box<Exchange>, LogError> {
     Ok(Box::new(Source::open(place)?.find(&id.to_string())?))
 }
 
-fn limits(place: &Place) -> Option<Vec<LimitState>> {
-    let Place::Folder(data) = place else { return None };
-    Source::Console(Source::console(data)?).limits().ok()?
+/// The limits of the running `serve`, and what is wrong with them.
+fn limits(place: &Place) -> (Option<Vec<LimitState>>, Option<String>) {
+    let Place::Folder(data) = place else { return (None, None) };
+    let Some(source) = Source::console(data).map(Source::Console) else { return (None, None) };
+    let alert = source.limit_store().ok().flatten().and_then(|store| store.told());
+    match source.limits() {
+        Ok(limits) => (limits, alert),
+        Err(error @ LogError::Console(ConsoleError::Refused { .. })) => {
+            (None, alert.or_else(|| Some(error.to_string())))
+        }
+        // That nothing serves any more is told of by the feed.
+        Err(_) => (None, alert),
+    }
 }
 
 /// How the running `serve` ships to its archive.

@@ -165,13 +165,14 @@ const verdict = (headline) => visible(headline.split(/[:.,]/)[0], 40);
 const hours = (hours) => String(hours >= 10 ? Math.floor(hours) : hours);
 
 /** Says what is wrong. @param {any} status @param {ReturnType<typeof import("./notice.js").notice>} notices */
-function tell({ recording, archive, upstream }, notices) {
+function tell({ recording, archive, limitStore, upstream }, notices) {
 	/** @param {string} name @param {"warn" | "bad"} level @param {string | false | null | undefined} text */
 	const set = (name, level, text) => (text ? notices.show(name, level, text) : notices.clear(name));
 	set("failing", "bad", recording?.failing && `The log can't be written: ${visible(recording.failing)}`);
 	set("unrecorded", "bad", recording?.unrecorded > 0 && `Not recorded, and lost: ${counted(recording.unrecorded, "exchange")}.`);
 	set("missing", "bad", recording?.missing > 0 && `Missing from the log: ${counted(recording.missing, "exchange")}. \`nightaudit log check\` says which.`);
 	set("archive", "warn", archive?.failing && visible(archive.failing));
+	set("limits", "bad", limitStore?.notice && visible(limitStore.notice));
 	const why = upstream?.lastError ? `: ${visible(upstream.lastError)}` : ".";
 	set("upstream", "warn", upstream?.reachable === false && `The upstream can't be reached${why}`);
 }

@@ -1,6 +1,6 @@
 // The limits: what is used and left of each rule and token, when the next permit is free, and what was refused by whom.
 
-import { fill, h, prose, recorded } from "../dom.js";
+import { fill, h, prose, recorded, visible } from "../dom.js";
 import { blank, card, meter, muted, refill, selecting, table } from "../elements/parts.js";
 import { refusalLane, windowChart } from "../elements/windows.js";
 import { count, counted, duration, span, token } from "../format.js";
@@ -50,17 +50,17 @@ export function view(_route, ctx) {
 		}
 		for (const [rule, { about, keys }] of cards) {
 			const own = by.get(rule) ?? [];
-			if (own[0]) about.textContent = `${counted(all(own[0]), "request")}${own[0].windowMs ? ` in ${own[0].windowMs < 60_000 ? `${own[0].windowMs / 1000} s` : span(own[0].windowMs / 1000)}` : ""}`;
+			if (own[0]) about.textContent = `${counted(own[0].limit, "request")} in ${own[0].windowMs < 60_000 ? `${own[0].windowMs / 1000} s` : span(own[0].windowMs / 1000)}`;
 			if (selecting(keys)) continue;
 			// The fullest first, as in `top`.
-			refill(keys, table(["Token", "Used", ">Left", "Next permit", ">Refused by us", ">Refused by Mews", ">Delayed"], own.sort((a, b) => a.left / all(a) - b.left / all(b) || a.key.localeCompare(b.key)).map(cells)));
+			refill(keys, table(["Token", "Used", ">Left", "Next permit", ">Refused by us", ">Refused by Mews", ">Delayed"], own.sort((a, b) => a.left / a.limit - b.left / b.limit || a.key.localeCompare(b.key)).map(cells)));
 		}
 		countdown();
 		state.textContent = limits.length ? `${counted(limits.length, "window")} in use` : "";
 		if (cards.size) return;
 		const recording = (await (status ??= ctx.api.get("/api/v1/status", { signal }))).proxy;
 		fill(rules, h("div", { class: "card" }, recording ? blank("No requests counted yet", "Each limit appears with the first request that it counts.") : blank("Nothing is being recorded", prose("Limits exist only while `nightaudit serve` runs."))));
-	}, () => (state.textContent = "Limits exist only while `nightaudit serve` runs."));
+	}, (error) => (state.textContent = visible(/** @type {Error} */ (error).message)));
 
 	void poll(10_000, signal, async () => {
 		history = /** @type {LimitHistory} */ (await ctx.api.get("/api/v1/limits/history?minutes=30", { signal }));
@@ -79,24 +79,21 @@ export function view(_route, ctx) {
 	};
 }
 
-/** @param {LimitState} own */
-const all = (own) => own.limit ?? own.used + own.left;
-
 /** @param {number} ms */
 const seconds = (ms) => (ms < 60_000 ? `${(Math.ceil(ms / 100) / 10).toFixed(1)} s` : duration(ms * 1000));
 
 /** @param {LimitState} own */
 function cells(own) {
-	const share = own.used / (all(own) || 1);
+	const share = own.used / own.limit;
 	const figure = (/** @type {number} */ value, /** @type {string} */ level) => h("span", { class: value ? `strong ${level}` : "muted" }, count(value));
 	return [
 		// Each part leads to its requests.
 		own.key ? own.key.split(" ").map((part) => [h("a", { class: "mono", href: address(["traffic"], { [part.startsWith("REDACTED:") ? "token" : "operation"]: part }) }, recorded(token(part), { longest: 120 })), " "]) : muted("all requests"),
-		h("div", { class: "usage" }, meter(share, share < 0.7 ? "good" : share < 0.95 ? "warn" : "bad"), `${count(own.used)}/${count(all(own))} used`,
+		h("div", { class: "usage" }, meter(share, share < 0.7 ? "good" : share < 0.95 ? "warn" : "bad"), `${count(own.used)}/${count(own.limit)} used`,
 			// Which of several machines used it.
 			own.nodes?.length ? muted(recorded(own.nodes.map((of) => `${count(of.used)} by ${of.node}`).join(", "), { longest: 300 })) : null),
 		count(own.left),
 		h("span", { dataset: { free: own.nextFreeMs, blocked: own.closedForMs ?? 0 } }),
-		figure(own.refused, "warn"), figure(own.refusedByMews ?? 0, "bad"), figure(own.delayed, "info"),
+		figure(own.refused, "warn"), figure(own.refusedByMews, "bad"), figure(own.delayed, "info"),
 	];
 }

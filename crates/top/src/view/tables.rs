@@ -10,7 +10,10 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::style::{BOLD, DIM, SELECTED};
+use super::{
+    fleet::node_lines,
+    style::{BOLD, DIM, SELECTED},
+};
 use crate::{layout::Areas, model::Model};
 
 /// Every limit with its usage, refusals and delays.
@@ -18,19 +21,31 @@ pub(super) fn draw_limits(model: &Model, areas: &Areas, frame: &mut Frame<'_>) {
     let titles = Line::styled(" LIMIT        KEY            REFUSED  DELAYED", DIM);
     frame.render_widget(titles, areas.titles);
     let text = match &model.limits {
+        None if model.limits_alert.is_some() => "",
         None => "limits exist only while `nightaudit serve` runs",
         Some(limits) if limits.is_empty() => "no requests counted yet",
         Some(_) => "",
     };
     frame.render_widget(Line::styled(text, DIM).centered(), areas.body);
-    let limits = fullest(model);
-    let first = first(model.place, limits.len(), areas);
-    for ((place, limit), area) in limits.iter().enumerate().skip(first).zip(areas.body.rows()) {
+    let (width, height) = (usize::from(areas.body.width), usize::from(areas.body.height).max(1));
+    // A limit that several machines share has more than one line.
+    let mut lines: Vec<(Line<'_>, bool)> = Vec::new();
+    let mut end = height;
+    for (place, limit) in fullest(model).into_iter().enumerate() {
         let counts = format!("{:>7}  {:>7} ", limit.refused, limit.delayed);
-        let mut line = bar(limit, usize::from(area.width).saturating_sub(counts.len() + 1));
+        let mut line = bar(limit, width.saturating_sub(counts.len() + 1));
         line.spans.insert(1, Span::styled(counts, DIM));
+        let is_selected = place == model.place;
+        lines.push((line, is_selected));
+        lines.extend(node_lines(limit, width).into_iter().map(|line| (line, false)));
+        if is_selected {
+            end = end.max(lines.len());
+        }
+    }
+    let visible = lines.into_iter().skip(end - height);
+    for ((line, is_selected), area) in visible.zip(areas.body.rows()) {
         frame.render_widget(line, area);
-        if place == model.place {
+        if is_selected {
             frame.buffer_mut().set_style(area, SELECTED);
         }
     }
