@@ -11,7 +11,7 @@ use nightaudit_testkit::{Postgres, Process, Upstream, post, send};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::crashes::kills;
+use crate::{crashes::kills, losses::Small};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 
@@ -163,6 +163,7 @@ async fn everything_that_reads_reads_what_two_nodes_shipped() {
 
 /// Exports both nodes' chains, then takes exchanges from the archive behind its back.
 fn a_bundle_of_both_is_verified(postgres: &Postgres, as_reader: &str, session: &Value) {
+    let database = as_reader.rsplit('/').next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let verified = |bundle: &str| -> Value {
@@ -338,6 +339,88 @@ async fn a_killed_node_ships_every_exchange_once() {
     }
     assert!(printed(&["log", "check", "--log", &as_reader]).contains("are intact"));
     assert!(node.stop().0.success());
+}
+
+/// What doesn't compress.
+fn noise(bytes: usize) -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let letters = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // Of base64.
+        char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[(state % 64) as usize])
+    });
+    letters.take(bytes).collect()
+}
+
+/// Sends requests with this noise until nothing can be shipped, and returns how many. Each is answered.
+async fn until_full(node: &Process, noise: &str) -> u64 {
+    for sent in 1..=200 {
+        let body = format!(r#"{{"AccessToken":"access-token-0001","Number":{sent},"Notes":"{noise}"}}"#);
+        assert_eq!(send(node.proxy(), &post("bills/add", &body)).await.status, 200);
+        if metric(node, "archive_failing").await == 1 && metric(node, "archive_behind").await > 0 {
+            return sent;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("200 exchanges fit")
+}
+
+/// Once there is space again, everything is there, once and in its order.
+async fn all_arrives(node: Process, sent: u64, as_reader: &str) {
+    until(&node, "archive_failing", |failing| failing == 0).await;
+    until(&node, "archive_behind", |behind| behind == 0).await;
+    assert_eq!(metric(&node, "recorded_total").await, sent);
+    let own = node.run(BINARY, &["export", "--format", "ndjson", "-o", "-"]);
+    let archived = printed(&["export", "--format", "ndjson", "-o", "-", "--log", as_reader]);
+    assert_eq!(archived.lines().count() as u64, sent);
+    assert!(archived.as_bytes() == own.stdout, "the archive has other exchanges than the node");
+    let checked = printed(&["log", "check", "--log", as_reader]);
+    assert!(checked.contains("intact"), "{checked}");
+    assert!(node.stop().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_of_the_archive_recording_goes_on_and_nothing_is_shipped_twice() {
+    let Some(disk) = Small::mount_of(24) else { return };
+    let Some(postgres) = Postgres::start() else { return };
+    let (as_node, as_reader) = archive(&postgres);
+    let space = disk.path().join("space");
+    postgres.make_folder(&space);
+    postgres.sql("postgres", &format!("CREATE TABLESPACE small LOCATION '{}'", space.display()));
+    let database = as_node.rsplit('/').next().unwrap();
+    postgres.sql("postgres", &format!("ALTER DATABASE {database} SET TABLESPACE small"));
+    let mews = Upstream::responding(200, "{}").await;
+    let node = node("a", &mews.url(), &as_node);
+    assert_eq!(send(node.proxy(), &post("bills/add", "{}")).await.status, 200);
+    until(&node, "archive_shipped_total", |shipped| shipped == 1).await;
+    disk.fill();
+    let sent = until_full(&node, &noise(100_000)).await + 1;
+    assert_eq!(metric(&node, "recorded_total").await, sent);
+    let warned = String::from_utf8(node.run(BINARY, &["sessions"]).stderr).unwrap();
+    assert!(warned.contains("the archive lacks"), "{warned}");
+    assert!(warned.contains("is full") && warned.contains("No space left on device"), "{warned}");
+    // Readers still read.
+    assert!(printed(&["sessions", "--log", &as_reader]).contains("certification"));
+    disk.free();
+    all_arrives(node, sent, &as_reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_with_no_space_at_all_and_then_killed_has_all_once_it_is_back() {
+    let Some(disk) = Small::mount_of(96) else { return };
+    let Some(postgres) = Postgres::start_in(Some(disk.path())) else { return };
+    let (as_node, as_reader) = archive(&postgres);
+    let mews = Upstream::responding(200, "{}").await;
+    let node = node("a", &mews.url(), &as_node);
+    disk.fill();
+    let sent = until_full(&node, &noise(1_000_000)).await;
+    assert_eq!(metric(&node, "recorded_total").await, sent);
+    disk.free();
+    postgres.kill();
+    postgres.run();
+    all_arrives(node, sent, &as_reader).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

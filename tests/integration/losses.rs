@@ -261,8 +261,14 @@ pub(crate) struct Small(tempfile::TempDir);
 impl Small {
     /// `None` if this process may not mount.
     pub(crate) fn mount() -> Option<Self> {
+        Self::mount_of(12)
+    }
+
+    /// As [`mount`](Self::mount), of so many MiB.
+    pub(crate) fn mount_of(size: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(folder.path()).output();
+        let size = format!("size={size}m");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
         if mount.is_ok_and(|mount| mount.status.success()) {
             return Some(Self(folder));
         }
@@ -282,13 +288,24 @@ impl Small {
     }
 
     /// Fills the disk, whatever is freed meanwhile.
-    fn fill(&self) {
-        let path = self.0.path().join("filler");
+    pub(crate) fn fill(&self) {
+        let path = self.filler();
         let Ok(mut filler) = fs::File::options().create(true).append(true).open(path) else { return };
         // Pages first, and what is left of the last one.
-        for (size, most) in [(4096, 4096), (1, 4096)] {
+        for (size, most) in [(1 << 20, 1024), (4096, 4096), (1, 4096)] {
             let _ = (0..most).try_for_each(|_| filler.write_all(&vec![1; size]));
         }
+    }
+}
+
+impl Small {
+    fn filler(&self) -> PathBuf {
+        self.0.path().join("filler")
+    }
+
+    /// Frees what [`fill`](Self::fill) took.
+    pub(crate) fn free(&self) {
+        fs::remove_file(self.filler()).unwrap();
     }
 }
 

@@ -182,7 +182,10 @@ fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     if let Some(archive) = source.shipping()?
         && let Some(cause) = archive.failing
     {
-        tracing::warn!("the archive lacks {}: {}", counted(archive.behind, "exchange"), plain(&cause));
+        match archive.behind {
+            0 => tracing::warn!("nothing can be shipped to the archive: {}", plain(&cause)),
+            behind => tracing::warn!("the archive lacks {}: {}", counted(behind, "exchange"), plain(&cause)),
+        }
     }
     let mut out = anstream::stdout().lock();
     if json {

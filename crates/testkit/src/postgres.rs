@@ -22,6 +22,7 @@ use crate::lanes::skip;
 /// A PostgreSQL server on a free port of loopback, with its data in a temporary folder; killed on drop.
 pub struct Postgres {
     folder: TempDir,
+    data: PathBuf,
     programs: PathBuf,
     port: u16,
     /// The user that it runs as, as it refuses to run as root; `None` if the test doesn't either.
@@ -52,6 +53,12 @@ impl Postgres {
     /// Starts a server; `None`, said aloud, if PostgreSQL isn't installed.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_in(None)
+    }
+
+    /// As [`start`](Self::start), with its data in a new folder in this one, which everybody must be able to write.
+    #[must_use]
+    pub fn start_in(place: Option<&Path>) -> Option<Self> {
         let Some(programs) = programs() else {
             skip("PostgreSQL is not installed");
             return None;
@@ -68,7 +75,8 @@ impl Postgres {
         fs::write(&secret, PASSWORD).unwrap();
         own(&secret);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { folder, programs, port, user, child: Mutex::new(None) };
+        let data = place.unwrap_or(folder.path()).join("data");
+        let server = Self { folder, data, programs, port, user, child: Mutex::new(None) };
         let made = server
             .program("initdb")
             .args(["--no-sync", "--username=owner", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"])
@@ -197,8 +205,16 @@ impl Postgres {
         panic!("{}", fs::read_to_string(self.folder.path().join("messages")).unwrap());
     }
 
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+    /// Makes a folder for a tablespace.
+    pub fn make_folder(&self, path: &Path) {
+        fs::create_dir(path).unwrap();
+        if let Some((user, group)) = self.user {
+            chown(path, Some(user), Some(group)).unwrap();
+        }
+    }
+
+    fn data(&self) -> &Path {
+        &self.data
     }
 
     fn program(&self, name: &str) -> Command {
