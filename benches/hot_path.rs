@@ -178,7 +178,7 @@ impl Captures {
             }),
             limit: Some(AdmissionRecord {
                 decision: Decision::Admitted,
-                rule: "published".to_owned(),
+                rule: "published".into(),
                 used: 12,
                 limit: 200,
                 waited_ms: 0,
@@ -190,6 +190,7 @@ impl Captures {
             direction: nightaudit_exchange::CallDirection::Outgoing,
             web_socket: None,
             resent_from: None,
+            memory: Default::default(),
             destination: None,
             notes: Vec::new(),
         }

@@ -58,6 +58,10 @@ impl Recorder for LogRecorder {
         let permit = self.log.reserve().await.map_err(unrecordable)?;
         Ok(LogPermit { permit, outcomes: self.outcomes.clone(), upstream: self.upstream.clone() })
     }
+
+    fn spare(&self) -> Option<Box<Capture>> {
+        self.log.spare()
+    }
 }
 
 /// A permit in the log's queue.

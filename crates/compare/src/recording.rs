@@ -143,7 +143,7 @@ impl Facts {
             }
         }
         if let Some(limit) = &exchange.limit {
-            if let Some((requests, used)) = self.rules.get_mut(&limit.rule) {
+            if let Some((requests, used)) = self.rules.get_mut(limit.rule.as_str()) {
                 (*requests, *used) = (limit.limit, limit.used.max(*used));
             } else if self.rules.len() < MOST_NAMES {
                 self.rules.insert(limit.rule.chars().take(LONGEST).collect(), (limit.limit, limit.used));

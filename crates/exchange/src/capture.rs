@@ -2,8 +2,10 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::{
     AdmissionRecord, CallDirection, Destination, Digest, Direction, ExchangeId, Failure, InjectedFault, Note, Omitted,
@@ -56,11 +58,63 @@ pub struct Capture {
     pub web_socket: Option<Box<CapturedWebSocket>>,
     /// The exchange whose request this one sends again.
     pub resent_from: Option<ExchangeId>,
+    /// Memory for what is copied into the capture.
+    pub memory: CaptureMemory,
+}
+
+impl Capture {
+    /// Drops what was captured, but not the memory that was needed for it, which can serve the next capture.
+    pub fn clear(&mut self) {
+        (self.session, self.destination, self.limit, self.error) = (None, None, None, None);
+        (self.fault, self.web_socket, self.response) = (None, None, None);
+        (self.envelope, self.notes) = (CapturedEnvelope::default(), Vec::new());
+        let CapturedRequest { target, head, body, .. } = &mut self.request;
+        (*target, *head, *body) = (Bytes::new(), Head::Parsed(Bytes::new()), CapturedBody::default());
+        self.memory.reclaim();
+    }
 }
 
 impl fmt::Debug for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Capture").field("id", &self.id).field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
+/// Memory that heads and small bodies are copied to: one allocation for all of them, used again for another capture.
+#[derive(Default)]
+pub struct CaptureMemory {
+    free: BytesMut,
+    copied: usize,
+}
+
+impl CaptureMemory {
+    /// Larger captures are not what memory is kept for, in bytes.
+    const MAX: usize = 16 << 10;
+    /// What is allocated at least, in bytes: enough for an ordinary exchange.
+    const FIRST: usize = 4 << 10;
+
+    /// Returns a copy of these bytes.
+    pub fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        self.copied += bytes.len();
+        if self.copied > Self::MAX {
+            // The memory of a large capture is not used again.
+            return Bytes::copy_from_slice(bytes);
+        }
+        if self.free.capacity() < bytes.len() {
+            self.free.reserve(bytes.len().max(Self::FIRST));
+        }
+        self.free.extend_from_slice(bytes);
+        self.free.split().freeze()
+    }
+
+    /// Makes room for as much again as was copied, unless a copy is still in use elsewhere.
+    fn reclaim(&mut self) {
+        let wanted = std::mem::take(&mut self.copied).next_power_of_two();
+        if wanted > Self::MAX {
+            self.free = BytesMut::new();
+        } else if !self.free.try_reclaim(wanted) {
+            self.free = BytesMut::with_capacity(wanted);
+        }
     }
 }
 
@@ -72,7 +126,7 @@ pub struct CapturedEnvelope {
     /// `ClientToken`.
     pub client_token: Option<CapturedToken>,
     /// `Client`.
-    pub client: Option<Box<str>>,
+    pub client: Option<Arc<str>>,
     /// Whether there is a `Limitation`.
     pub paginated: bool,
 }
@@ -226,7 +280,7 @@ impl From<&HeaderMap> for Head {
 #[derive(Default)]
 pub struct CapturedBody {
     /// The retained prefix, in the chunks in which it arrived.
-    pub kept: Vec<Bytes>,
+    pub kept: SmallVec<[Bytes; 1]>,
     /// The full length, in bytes.
     pub length: u64,
     /// The digest of the full body, if it is longer than the retained prefix; otherwise the recorder computes it.
@@ -239,6 +293,39 @@ impl CapturedBody {
     /// A body retained in full.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
-        Self { length: bytes.len() as u64, kept: vec![bytes], sha256: None, held: None }
+        Self { length: bytes.len() as u64, kept: smallvec![bytes], sha256: None, held: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_once_nothing_refers_to_it() {
+        let mut memory = CaptureMemory::default();
+        let first = [memory.copy(b"head"), memory.copy(&[7; 3000]), memory.copy(b"")];
+        assert_eq!((&first[0][..], &first[1][..], first[2].len()), (&b"head"[..], &[7; 3000][..], 0));
+        let place = first[0].as_ptr();
+        drop(first);
+        memory.reclaim();
+        let second = memory.copy(b"HEAD");
+        assert_eq!((second.as_ptr(), &second[..]), (place, &b"HEAD"[..]));
+        // A copy that is still in use, by whoever follows the log, stays what it is.
+        memory.reclaim();
+        let third = memory.copy(b"more");
+        assert_eq!((&second[..], &third[..]), (&b"HEAD"[..], &b"more"[..]));
+    }
+
+    #[test]
+    fn memory_for_large_captures_is_not_kept() {
+        let mut memory = CaptureMemory::default();
+        for size in [CaptureMemory::MAX - 1, CaptureMemory::MAX, 4 * CaptureMemory::MAX] {
+            let copies = [memory.copy(&vec![1; size]), memory.copy(b"the last")];
+            assert_eq!((copies[0].len(), &copies[1][..]), (size, &b"the last"[..]));
+            drop(copies);
+            memory.reclaim();
+            assert!(memory.free.capacity() <= CaptureMemory::MAX, "{size}");
+        }
     }
 }

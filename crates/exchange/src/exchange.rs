@@ -206,7 +206,7 @@ pub struct AdmissionRecord {
     /// The decision.
     pub decision: Decision,
     /// The deciding rule: the one that refused, otherwise the one with the least left.
-    pub rule: String,
+    pub rule: CompactString,
     /// Requests in that rule's window, this one included if admitted.
     pub used: u32,
     /// Requests allowed per window.

@@ -57,8 +57,8 @@ pub use alteration::Alteration;
 pub use api::{Api, TokenForm};
 pub use body::{Body, Withheld};
 pub use capture::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse, CapturedToken,
-    CapturedWebSocket, Head,
+    Capture, CaptureMemory, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
+    CapturedToken, CapturedWebSocket, Head,
 };
 pub use charset::as_utf8;
 pub use destination::{Authority, Destination, Tls};

@@ -230,6 +230,18 @@ pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Two texts as one string.
+pub(crate) fn joined(out: &mut Vec<u8>, first: &str, second: &str) {
+    if is_plain(first.as_bytes()) && is_plain(second.as_bytes()) {
+        out.push(b'"');
+        out.extend_from_slice(first.as_bytes());
+        out.extend_from_slice(second.as_bytes());
+        out.push(b'"');
+    } else {
+        json(out, &[first, second].concat());
+    }
+}
+
 /// Whether JSON writes this text as it is. Eight bytes at a time, since headers are too short for a vectorized loop.
 fn is_plain(text: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
@@ -328,7 +340,7 @@ mod tests {
             exchange.response = exchange.response.filter(|_| has[4]);
             exchange.limit = has[5].then(|| AdmissionRecord {
                 decision: Decision::Delayed,
-                rule: name.clone(),
+                rule: name.as_str().into(),
                 used: 1,
                 limit: 2,
                 waited_ms: numbers[2],

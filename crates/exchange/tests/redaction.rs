@@ -57,6 +57,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
         direction: nightaudit_exchange::CallDirection::Outgoing,
         web_socket: None,
         resent_from: None,
+        memory: Default::default(),
         destination: None,
         notes: Vec::new(),
     }
@@ -270,7 +271,7 @@ fn a_partial_token_at_a_truncated_end_is_removed() {
         capture.request.body = CapturedBody {
             length: body.len() as u64 + 100,
             sha256: Some(Digest([7; 32])),
-            kept: vec![body.into()],
+            kept: vec![body.into()].into(),
             held: None,
         };
         exchange(capture).request.body
@@ -403,10 +404,10 @@ proptest! {
         capture.envelope.access_token = Some(access.as_str().into());
         capture.envelope.client_token = Some(client.as_str().into());
         capture.request.body =
-            CapturedBody { kept: chunks(&body, &cuts), length: body.len() as u64 + u64::from(cut), sha256: None, held: None };
+            CapturedBody { kept: chunks(&body, &cuts).into(), length: body.len() as u64 + u64::from(cut), sha256: None, held: None };
         let response = capture.response.as_mut().unwrap();
         let wire = if coded { gzip(&body) } else { body.clone() };
-        response.body = CapturedBody { kept: chunks(&wire, &cuts), length: wire.len() as u64, sha256: None, held: None };
+        response.body = CapturedBody { kept: chunks(&wire, &cuts).into(), length: wire.len() as u64, sha256: None, held: None };
         if coded {
             response.head = head("HTTP/1.1 200 OK", &[("Content-Encoding", "gzip")]);
         }

@@ -132,7 +132,7 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
             }),
             limit: Some(AdmissionRecord {
                 decision: Decision::Admitted,
-                rule: "published".to_owned(),
+                rule: "published".into(),
                 used: 199,
                 limit: 200,
                 waited_ms: 0,

@@ -64,6 +64,8 @@ pub(crate) struct Guard<S> {
     searched: usize,
     /// How many bytes of `buffer` belong to an accepted head.
     accepted: usize,
+    /// Where accepted heads are copied to, for the handler. Used again once it has dropped the head before.
+    copied: BytesMut,
     /// What is left to pass to hyper instead of a refused head.
     placeholder: &'static [u8],
     wait_timeout: WaitTimeout,
@@ -103,6 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             state: State::Head,
             searched: 0,
             accepted: 0,
+            copied: BytesMut::new(),
             placeholder: &[],
             wait_timeout: WaitTimeout::default(),
             lingers: false,
@@ -186,11 +189,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 Ok(Some(end)) if end <= self.limits.max_head => {
                     self.searched = 0;
                     self.wait_timeout.reset();
-                    match self
-                        .refuses
-                        .map_or_else(|| head::check(&self.buffer[..end]), |message| Err(Fault::malformed(message)))
-                    {
-                        Ok(framing) => self.accept(end, framing),
+                    if self.copied.capacity() > READ_SIZE {
+                        // Nor that of a large one here.
+                        self.copied = BytesMut::new();
+                    }
+                    self.copied.extend_from_slice(&self.buffer[..end]);
+                    let wire = self.copied.split().freeze();
+                    match self.refuses.map_or_else(|| head::check(&wire), |message| Err(Fault::malformed(message))) {
+                        Ok(framing) => self.accept(wire, framing),
                         Err(fault) => self.refuse(end, fault),
                     }
                     return Poll::Ready(());
@@ -229,17 +235,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
-    /// Accepts the head that ends at `end`.
-    fn accept(&mut self, end: usize, framing: Framing) {
+    /// Accepts the head at the start of the buffer.
+    fn accept(&mut self, wire: Bytes, framing: Framing) {
         self.state = match framing {
             Framing::Length(0) => State::Head,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked(Chunked::new()),
             Framing::WebSocket => State::Opaque,
         };
-        self.accepted = end;
+        self.accepted = wire.len();
         let opens_web_socket = framing == Framing::WebSocket;
-        self.heads.push(Ok(AcceptedHead { wire: Bytes::copy_from_slice(&self.buffer[..end]), opens_web_socket }));
+        self.heads.push(Ok(AcceptedHead { wire, opens_web_socket }));
     }
 
     /// Refuses a head, reporting at most `kept` bytes of it.

@@ -1,5 +1,7 @@
 //! Validates that an HTTP/1 head is unambiguous (RFC 9112).
 
+use bytes::Bytes;
+
 use crate::{
     headers::HeaderRules,
     refusal::{Fault, MAX_HEADERS, RefusalKind},
@@ -47,7 +49,7 @@ pub(crate) fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Fault> {
 }
 
 /// Validates a complete head, and returns how its body is delimited.
-pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
+pub(crate) fn check(head: &Bytes) -> Result<Framing, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
@@ -65,7 +67,7 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
         });
     }
     let target = request.path.unwrap_or_default();
-    if !(target.starts_with('/') || target == "*" || is_absolute(target)) || target.parse::<http::Uri>().is_err() {
+    if !(target.starts_with('/') || target == "*" || is_absolute(target)) || !is_uri(head, target) {
         return Err(Fault::malformed("the request target is neither a path nor an http URI"));
     }
     if target.contains('#') {
@@ -101,6 +103,11 @@ pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
     }
 }
 
+/// Whether hyper will take this part of the head for a URI; without copying it.
+fn is_uri(head: &Bytes, target: &str) -> bool {
+    http::Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).is_ok()
+}
+
 fn is_absolute(target: &str) -> bool {
     let scheme = |name: &str| target.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     scheme("http://") || scheme("https://")
@@ -113,7 +120,7 @@ mod tests {
     use super::*;
 
     fn kind(head: &str) -> Result<Framing, RefusalKind> {
-        check(head.as_bytes()).map_err(|fault| fault.kind)
+        check(&Bytes::copy_from_slice(head.as_bytes())).map_err(|fault| fault.kind)
     }
 
     fn web_socket(method: &str, more: &str) -> String {
@@ -272,7 +279,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = end(&bytes, 0);
-            let _ = check(&bytes);
+            let _ = check(&bytes.into());
         }
     }
 }

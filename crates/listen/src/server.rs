@@ -359,7 +359,6 @@ impl<H: Handler> Serving<H> {
             .timer(TokioTimer::new())
             // The guard times heads, and reports timeouts to the handler.
             .header_read_timeout(None)
-            .preserve_header_case(true)
             .auto_date_header(false)
             .max_buf_size(self.config.max_head.max(READ_BUFFER) + READ_BUFFER)
             .serve_connection(TokioIo::new(guard), service)

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use compact_str::CompactString;
 use http::{HeaderMap, StatusCode};
 use nightaudit_exchange::{AdmissionRecord, Decision, Destination, FailureKind};
 use nightaudit_limit::{Admission, AdmissionRequest, Admit, LimitSignal, Permit, Refusal, Unavailable, Usage};
@@ -45,7 +46,7 @@ fn unavailable(error: Unavailable) -> LocalResponse {
 fn admitted(usage: Usage, waited: Duration) -> AdmissionRecord {
     AdmissionRecord {
         decision: if waited.is_zero() { Decision::Admitted } else { Decision::Delayed },
-        rule: usage.rule.to_string(),
+        rule: CompactString::from(&*usage.rule),
         used: usage.used,
         limit: usage.limit,
         waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
@@ -56,7 +57,7 @@ fn admitted(usage: Usage, waited: Duration) -> AdmissionRecord {
 fn refused(refusal: &Refusal, decision: Decision) -> AdmissionRecord {
     AdmissionRecord {
         decision,
-        rule: refusal.rule.to_string(),
+        rule: CompactString::from(&*refusal.rule),
         used: refusal.used,
         limit: refusal.limit,
         waited_ms: 0,

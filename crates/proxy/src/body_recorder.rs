@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{CapturedBody, Digest};
+use nightaudit_exchange::{CaptureMemory, CapturedBody, Digest};
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 
 use crate::budget::{Budget, FREE, PATIENCE, Reservation};
 
@@ -25,7 +26,9 @@ type Waiting = Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>;
 
 /// Collects the first `limit` bytes of a body, mostly as handles, and the digest of a longer body.
 pub(crate) struct BodyRecorder {
-    kept: Vec<Bytes>,
+    kept: SmallVec<[Bytes; 1]>,
+    /// Where small pieces are copied to.
+    memory: CaptureMemory,
     length: u64,
     limit: usize,
     /// What is left of `limit`.
@@ -36,13 +39,14 @@ pub(crate) struct BodyRecorder {
     /// The length of the body, if known in advance.
     announced: Option<u64>,
     /// Created only when the body exceeds what is kept: the recorder's thread hashes all others.
-    hasher: Option<Sha256>,
+    hasher: Option<Box<Sha256>>,
 }
 
 impl BodyRecorder {
     pub(crate) fn new(limit: usize, budget: &Arc<Budget>) -> Self {
         Self {
-            kept: Vec::new(),
+            kept: SmallVec::new(),
+            memory: CaptureMemory::default(),
             length: 0,
             limit,
             room: limit,
@@ -59,9 +63,19 @@ impl BodyRecorder {
         let mut body_recorder = Self::new(limit, budget);
         body_recorder.announced = length;
         if length.is_some_and(|length| length > limit as u64) {
-            body_recorder.hasher = Some(Sha256::new());
+            body_recorder.hasher = Some(Box::default());
         }
         body_recorder
+    }
+
+    /// Copies to the memory of the capture that the body will be in.
+    pub(crate) fn with_memory(self, memory: CaptureMemory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// Returns that memory; nothing may be copied afterwards but by another recorder.
+    pub(crate) fn take_memory(&mut self) -> CaptureMemory {
+        std::mem::take(&mut self.memory)
     }
 
     /// Waits until `bytes` more can be kept, which applies backpressure to both sides. Also ready if no memory was
@@ -144,7 +158,7 @@ impl BodyRecorder {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(piece);
         } else if piece.len() > self.room {
-            let mut hasher = Sha256::new();
+            let mut hasher = Box::<Sha256>::default();
             for kept in &self.kept {
                 hasher.update(kept);
             }
@@ -153,7 +167,7 @@ impl BodyRecorder {
         }
         let fits = piece.len().min(self.room);
         if fits > 0 {
-            let piece = if fits <= MAX_COPIED { Bytes::copy_from_slice(&piece[..fits]) } else { piece.slice(..fits) };
+            let piece = if fits <= MAX_COPIED { self.memory.copy(&piece[..fits]) } else { piece.slice(..fits) };
             self.kept.push(piece);
             self.room -= fits;
         }

@@ -9,6 +9,7 @@ use http::{
         STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
+use smallvec::SmallVec;
 
 /// Names the session of an exchange; removed before the request is forwarded.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("x-nightaudit-session");
@@ -81,8 +82,8 @@ pub(crate) fn remove_headers(headers: &mut HeaderMap, is_removed: impl Fn(&Heade
     if !headers.keys().any(&is_removed) {
         return;
     }
-    let old = std::mem::take(headers);
-    headers.reserve(old.keys_len());
+    // Through the stack, and back into the map, which keeps its memory.
+    let old: SmallVec<[(Option<HeaderName>, HeaderValue); 16]> = headers.drain().collect();
     let mut name = None;
     for (next, value) in old {
         // The iterator yields a name only with the first of its values.
@@ -124,18 +125,17 @@ fn filter_trailer_header(headers: &mut HeaderMap) {
 
 /// Removes hop-by-hop headers (RFC 9110, section 7.6.1) and those that `is_removed` selects.
 fn end_to_end(mut headers: HeaderMap, hop: Hop, chunked: bool, is_removed: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let mut listed = SmallVec::<[HeaderValue; 2]>::new();
+    listed.extend(headers.get_all(CONNECTION).iter().cloned());
+    let is_listed = |name: &HeaderName| {
+        let mut names = listed.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        names.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+    };
     remove_headers(&mut headers, |name| {
         if hop == Hop::WebSocket && (*name == CONNECTION || *name == UPGRADE) || chunked && *name == TRANSFER_ENCODING {
             return false;
         }
-        is_removed(name) || HOP_BY_HOP.contains(name) || listed.contains(name)
+        is_removed(name) || HOP_BY_HOP.contains(name) || is_listed(name)
     });
     headers
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use nightaudit_exchange::{
-    Api, Capture, CapturedBody, CapturedEnvelope, Failure, FailureKind, InjectedFault, Note, Outcome, as_utf8,
+    Api, Capture, CaptureMemory, CapturedBody, CapturedEnvelope, Failure, FailureKind, InjectedFault, Note, Outcome,
+    as_utf8,
 };
 use nightaudit_listen::{ClientProgress, HalfClose};
 use nightaudit_mews::envelope;
@@ -40,19 +41,11 @@ impl<P: RecordPermit> PendingExchange<P> {
     pub(crate) fn new(
         api: &'static Api,
         (permit, share): (P, Share),
-        capture: Capture,
+        capture: Box<Capture>,
         started: Instant,
         progress: ClientProgress,
     ) -> Self {
-        Self {
-            api,
-            open: Some((permit, Box::new(capture))),
-            started,
-            upload: None,
-            progress,
-            half_close: None,
-            _share: share,
-        }
+        Self { api, open: Some((permit, capture)), started, upload: None, progress, half_close: None, _share: share }
     }
 
     /// Returns what is particular to the API.
@@ -93,6 +86,11 @@ impl<P: RecordPermit> PendingExchange<P> {
         if let Some((_, capture)) = &mut self.open {
             change(capture);
         }
+    }
+
+    /// Takes the capture's memory, to copy to.
+    pub(crate) fn take_memory(&mut self) -> CaptureMemory {
+        self.open.as_mut().map(|(_, capture)| std::mem::take(&mut capture.memory)).unwrap_or_default()
     }
 
     /// Updates what is recorded of the faults that these rules inject.
@@ -193,7 +191,9 @@ fn complete_envelope(capture: &mut Capture) {
 
 impl<P: RecordPermit> Drop for PendingExchange<P> {
     fn drop(&mut self) {
-        let gone = self.client_gone();
-        drop(self.finish(Outcome::Aborted, Some(gone)));
+        if self.open.is_some() {
+            let gone = self.client_gone();
+            drop(self.finish(Outcome::Aborted, Some(gone)));
+        }
     }
 }

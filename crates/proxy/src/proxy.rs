@@ -8,6 +8,7 @@ mod sender;
 mod web_socket;
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
@@ -22,7 +23,7 @@ use http::{
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use nightaudit_exchange::{Api, ExchangeId, Failure, FailureKind, Outcome, as_utf8};
+use nightaudit_exchange::{Api, ExchangeId, Failure, FailureKind, Head, Outcome, as_utf8};
 use nightaudit_fault::Plan;
 use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Handler, Refusal, RefusalKind, RequestContext};
@@ -199,7 +200,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             self.shared.config.keep_body,
             body.size_hint().exact(),
             &self.shared.request_budget,
-        );
+        )
+        .with_memory(pending.take_memory());
         let pace = BodyPace::new(timeouts.request_body, self.shared.config.min_body_rate);
         let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
         let is_enough = |prefix: &[u8]| {
@@ -216,13 +218,17 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                     return Err(local_response);
                 }
             };
+        let memory = body_recorder.take_memory();
+        pending.note(|capture| capture.memory = memory);
         if parts.version == Version::HTTP_2 {
             prefix.remove_if_empty();
         }
         let bytes = prefix.bytes();
         let sender = Sender::new(&parts.headers, &bytes, peer, &self.recent_tokens);
         drop(bytes);
-        pending.note(|capture| capture.envelope = sender.envelope.clone());
+        let Sender { envelope, access_key, client_key } = sender;
+        let paginated = envelope.paginated;
+        pending.note(|capture| capture.envelope = envelope);
 
         let upload = if prefix.is_whole() {
             pending.note(|capture| capture.request.body = body_recorder.take());
@@ -233,19 +239,22 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             Some(upload)
         };
 
-        let mut operation = self.api().operation_of(parts.uri.path()).unwrap_or(parts.uri.path()).to_owned();
+        let mut operation = Cow::Borrowed(self.api().operation_of(parts.uri.path()).unwrap_or(parts.uri.path()));
         if key.operation {
             // The limiter's key is displayed, and a path may contain anything.
-            let envelope = &sender.envelope;
+            let envelope = pending.capture().map(|capture| &capture.envelope);
             let tokens =
-                [&envelope.access_token, &envelope.client_token].map(|token| token.as_deref().unwrap_or_default());
-            operation = String::from_utf8_lossy(&pending.redact(operation.as_bytes(), &tokens)).into_owned();
+                envelope.map(|envelope| [&envelope.access_token, &envelope.client_token]).unwrap_or([&None; 2]);
+            let tokens = tokens.map(|token| token.as_deref().unwrap_or_default());
+            if let Cow::Owned(redacted) = pending.redact(operation.as_bytes(), &tokens) {
+                operation = Cow::Owned(String::from_utf8_lossy(&redacted).into_owned());
+            }
         }
         let wanted = nightaudit_limit::AdmissionRequest {
-            access_token: &sender.access_key,
-            client_token: &sender.client_key,
+            access_token: &access_key,
+            client_token: &client_key,
             operation: &operation,
-            paginated: sender.envelope.paginated,
+            paginated,
         };
         let admission = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment);
         let (note, permit) = match pending.half_close().filter(|client| !client.has_happened()) {
@@ -277,13 +286,15 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         *request.method_mut() = parts.method;
         *request.uri_mut() = parts.uri;
         *request.headers_mut() = headers::forwarded(parts.headers, host.origin().host_header(), hop, chunked);
-        // The extensions include the header case of the client, which hyper preserves.
-        *request.extensions_mut() = parts.extensions;
 
+        let original = pending.capture().and_then(|capture| match &capture.request.head {
+            Head::Wire(head) => Some(head.clone()),
+            Head::Parsed(_) => None,
+        });
         let mut sends = SendNotes { pending, permit: &mut permit };
         let sent = {
             // Pinned here rather than moved, which would make the future hold it twice.
-            let response = pin!(host.send(request, &mut sends));
+            let response = pin!(host.send(request, original, &mut sends));
             within(response, timeouts.response_head, upload.as_deref(), self.api()).await
         };
         if let Some(upload) = &upload {

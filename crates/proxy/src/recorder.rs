@@ -33,6 +33,11 @@ pub trait Recorder: Send + Sync + 'static {
     ///
     /// [`Unrecordable`] if nothing can be recorded now, so nothing may be forwarded.
     fn reserve(&self) -> impl Future<Output = Result<Self::Permit, Unrecordable>> + Send;
+
+    /// Returns a capture that is recorded and cleared, for its memory. `None` by default, which only costs allocations.
+    fn spare(&self) -> Option<Box<Capture>> {
+        None
+    }
 }
 
 /// The permit to record one exchange, released when dropped.

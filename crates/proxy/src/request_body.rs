@@ -1,7 +1,6 @@
 //! Request bodies: a prefix is read for the envelope, the rest is streamed.
 
 use std::{
-    collections::VecDeque,
     future::{Future as _, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,6 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use nightaudit_exchange::{CapturedBody, FailureKind};
+use smallvec::SmallVec;
 use tokio::time::{Instant, Sleep, timeout};
 
 use crate::{
@@ -33,9 +33,12 @@ const MAX_REPLAY: usize = 1 << 20;
 /// span is read first.
 const MAX_EXAMINED: usize = 4 * ENVELOPE_SPAN;
 
+/// Usually a body that arrived at once.
+type Pieces = SmallVec<[Bytes; 1]>;
+
 /// The prefix of a request body.
 pub(crate) struct BodyPrefix {
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
     trailers: Option<HeaderMap>,
     /// The unread rest; `None` if the prefix is the whole body.
     rest: Option<Incoming>,
@@ -60,7 +63,7 @@ impl BodyPrefix {
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, LocalResponse> {
         let hint = body.size_hint();
-        let mut prefix = Self { pieces: VecDeque::new(), trailers: None, rest: None, hint, reserved: None, pace };
+        let mut prefix = Self { pieces: Pieces::new(), trailers: None, rest: None, hint, reserved: None, pace };
         // Bytes read so far, bytes available when the envelope was last parsed, and bytes parsed in total.
         let (mut length, mut seen, mut examined, mut enough) = (0, 0, 0, false);
         while length < ENVELOPE_SPAN {
@@ -96,7 +99,7 @@ impl BodyPrefix {
                     Ok(piece) => {
                         length += piece.len();
                         prefix.pace.received(piece.len());
-                        prefix.pieces.push_back(piece.clone());
+                        prefix.pieces.push(piece.clone());
                         let granted = prefix.granted(length, body_recorder, budget, &is_enough).await;
                         body_recorder.push(&piece);
                         if !granted? {
@@ -183,6 +186,7 @@ impl BodyPrefix {
         RequestBody {
             is_ended,
             pieces: self.pieces,
+            sent: 0,
             trailers: self.trailers,
             rest,
             // With a length of 0 hyper would add a `content-length` that the client did not send.
@@ -316,7 +320,9 @@ impl Upload {
 
 /// A request body being sent to Mews.
 pub(crate) struct RequestBody {
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
+    /// How many of the pieces have been sent.
+    sent: usize,
     trailers: Option<HeaderMap>,
     rest: Option<(Incoming, Arc<Upload>)>,
     /// Size hint of the original body, so that one received chunked is sent chunked.
@@ -341,7 +347,7 @@ impl Drop for RequestBody {
 
 /// What is needed to resend a body that the upstream has not processed.
 pub(crate) struct ReplayBody {
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
     trailers: Option<HeaderMap>,
     upload: Option<Arc<Upload>>,
     hint: SizeHint,
@@ -389,6 +395,7 @@ impl ReplayBody {
         }
         Some(RequestBody {
             pieces: self.pieces,
+            sent: 0,
             trailers: self.trailers,
             rest,
             hint: self.hint,
@@ -411,7 +418,11 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
         let this = self.get_mut();
-        if let Some(piece) = this.pieces.pop_front() {
+        if let Some(piece) = this.pieces.get_mut(this.sent).map(std::mem::take) {
+            this.sent += 1;
+            if this.sent == this.pieces.len() {
+                (this.sent, this.pieces) = (0, Pieces::new());
+            }
             this.is_ended = this.pieces.is_empty() && this.rest.is_none() && this.trailers.is_none();
             if this.pieces.is_empty() {
                 this.reserved = None;

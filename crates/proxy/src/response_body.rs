@@ -243,7 +243,9 @@ impl<P: RecordPermit> RelayedBody<P> {
         if let Some(lease) = self.lease.take().filter(|_| self.pending.is_request_sent()) {
             lease.give_back();
         }
-        let receipt = self.pending.finish_with_body(self.body_recorder.take(), Outcome::Answered, None);
+        let (memory, body) = (self.body_recorder.take_memory(), self.body_recorder.take());
+        self.pending.note(|capture| capture.memory = memory);
+        let receipt = self.pending.finish_with_body(body, Outcome::Answered, None);
         self.end = End::AwaitingReceipt(receipt, last);
     }
 

@@ -37,24 +37,25 @@ impl Framing {
             && !status.is_informational()
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let headers = response.headers_mut();
-        let codings: Vec<&[u8]> = list(headers, &TRANSFER_ENCODING);
+        let codings = || list(headers, &TRANSFER_ENCODING);
         let is = |coding: &[u8], name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
         let coded = headers.contains_key(TRANSFER_ENCODING);
-        let chunked = matches!(codings[..], [only] if is(only, "chunked"));
-        if has_body && !chunked && !codings.iter().all(|coding| is(coding, "identity")) {
-            let named = String::from_utf8_lossy(&codings.join(&b", "[..])).into_owned();
+        let chunked = coded && codings().next().is_some_and(|only| is(only, "chunked")) && codings().nth(1).is_none();
+        if has_body && coded && !chunked && !codings().all(|coding| is(coding, "identity")) {
+            let named = String::from_utf8_lossy(&codings().collect::<Vec<_>>().join(&b", "[..])).into_owned();
             let message =
                 format!("{} response has the transfer coding `{named}`, which was not requested", api.possessive);
             return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
         }
-        let lengths = list(headers, &CONTENT_LENGTH);
+        let mut lengths = list(headers, &CONTENT_LENGTH);
         let stated = headers.get_all(CONTENT_LENGTH).iter().count();
         // Several equal values count as one (RFC 9112, section 6.3, rule 5).
-        let length = match lengths.split_first() {
-            Some((first, others)) if others.iter().all(|other| other == first) => digits(first),
-            _ => None,
-        };
-        let repeated = lengths.len() > 1;
+        let first = lengths.next();
+        let (mut repeated, mut agree) = (false, true);
+        for other in lengths {
+            (repeated, agree) = (true, agree && Some(other) == first);
+        }
+        let length = first.filter(|_| agree).and_then(digits);
         let ambiguous = has_body && coded && stated > 0;
         match length {
             // Chunked overrides a length (rule 3), and a 204 has none (RFC 9110, section 8.6).
@@ -70,13 +71,9 @@ impl Framing {
 }
 
 /// Returns the members of a list header, over all its lines.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    lines
-        .flat_map(|line| line.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|item| !item.is_empty())
-        .collect()
+    lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
 }
 
 fn digits(text: &[u8]) -> Option<u64> {

@@ -132,6 +132,7 @@ impl<R: Recorder> Tunnel<R> {
                 ended,
             })),
             resent_from: None,
+            memory: Default::default(),
         }
     }
 }

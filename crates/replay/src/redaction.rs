@@ -86,6 +86,7 @@ fn capture(parts: &Parts, wire: Option<Bytes>, body: &Bytes, peer: SocketAddr) -
         notes: Vec::new(),
         web_socket: None,
         resent_from: None,
+        memory: Default::default(),
     }
 }
 

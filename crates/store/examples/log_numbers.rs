@@ -301,6 +301,7 @@ fn capture(number: u64) -> Capture {
         direction: nightaudit_exchange::CallDirection::Outgoing,
         web_socket: None,
         resent_from: None,
+        memory: Default::default(),
         destination: None,
         notes: Vec::new(),
     }

@@ -31,6 +31,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     slots: Mutex<Slots>,
+    /// Where an entry is written before it goes to the file. Whoever finds it in use takes a buffer of their own.
+    entry: Mutex<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,12 +69,14 @@ impl Journal {
         let path = path(dir);
         let file = disk.open(&path)?;
         file.set_len(0)?;
-        Ok(Self { path, file, slots: Mutex::default() })
+        Ok(Self { path, file, slots: Mutex::default(), entry: Mutex::default() })
     }
 
     /// Writes a request and returns its slot.
     pub(crate) fn begin(&self, started: &JournalEntry<'_>) -> io::Result<u32> {
-        let bytes = slot(started);
+        let (mut entry, mut own) = (self.entry.try_lock(), Vec::new());
+        let bytes = entry.as_deref_mut().unwrap_or(&mut own);
+        encode(started, bytes);
         let slot = {
             let mut slots = self.slots();
             // Reuse the slot released last: few are ever in use, and those stay in the cache.
@@ -81,7 +85,7 @@ impl Journal {
                 slots.used - 1
             })
         };
-        match self.file.write_at(&bytes, u64::from(slot) * SLOT as u64) {
+        match self.file.write_at(bytes, u64::from(slot) * SLOT as u64) {
             Ok(()) => Ok(slot),
             Err(error) => {
                 self.free([slot]);
@@ -149,12 +153,12 @@ fn path(dir: &Path) -> PathBuf {
     dir.join("journal")
 }
 
-fn slot(started: &JournalEntry<'_>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(SLOT / 2);
+/// Replaces `bytes` with the content of a slot.
+fn encode(started: &JournalEntry<'_>, bytes: &mut Vec<u8>) {
     for longest in [384, 64, 0] {
         bytes.clear();
         bytes.resize(HEAD, 0);
-        started.write(longest, &mut bytes);
+        started.write(longest, bytes);
         if bytes.len() <= SLOT {
             break;
         }
@@ -164,7 +168,6 @@ fn slot(started: &JournalEntry<'_>) -> Vec<u8> {
     bytes[4..HEAD].copy_from_slice(&length.to_le_bytes());
     let sum = crc32c::crc32c(&bytes[4..]);
     bytes[..4].copy_from_slice(&sum.to_le_bytes());
-    bytes
 }
 
 /// Wipes these requests from a journal without an owner, so that deleted exchanges don't come back.
@@ -301,7 +304,9 @@ mod tests {
                 client_token: None,
                 paginated: has[3],
             };
-            let read = entry(&slot(&started)).unwrap();
+            let mut slot = b"what was there before".to_vec();
+            encode(&started, &mut slot);
+            let read = entry(&slot).unwrap();
             let first = |text: &str, length| text.chars().take(length).collect::<String>();
             let url = format!("{}{}", texts[3], path.split('?').next().unwrap());
             prop_assert!(url.starts_with(&*read.url) && (read.url == url || read.url.chars().count() >= 64));

@@ -17,13 +17,18 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    fn deliver(self) {
+    /// Resolves the receipt, and returns the capture.
+    fn deliver(self) -> Option<Box<Capture>> {
         if let Some(done) = self.done {
             // The client may have disconnected.
             let _ = done.send(());
         }
+        self.spent
     }
 }
+
+/// Maximum number of captures that a runtime keeps to use their memory again: half a MiB to a MiB.
+const MAX_SPARE: usize = 128;
 
 /// The notifiers of a log.
 #[derive(Debug, Default)]
@@ -41,11 +46,15 @@ pub struct Notifier {
     signal: Arc<Signal>,
 }
 
-/// State shared by the log and a notifier.
-#[derive(Debug, Default)]
-struct Signal {
+/// State shared by the log, a notifier and the recorder of its runtime.
+#[derive(Default)]
+pub(crate) struct Signal {
+    number: usize,
     queue: Mutex<Queue>,
     wake: Notify,
+    /// Captures without content, for their memory, which includes the boxes.
+    #[expect(clippy::vec_box)]
+    spare: Mutex<Vec<Box<Capture>>>,
 }
 
 /// What waits for the notifier. Bounded by what the notifier's own runtime hands over: one too busy to run the notifier
@@ -57,13 +66,35 @@ struct Queue {
     closed: bool,
 }
 
-impl std::fmt::Debug for Queue {
+impl std::fmt::Debug for Signal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("due", &self.due.len()).field("closed", &self.closed).finish()
+        let queue = self.queue();
+        f.debug_struct("Signal").field("due", &queue.due.len()).field("closed", &queue.closed).finish_non_exhaustive()
     }
 }
 
 impl Signal {
+    /// The notifier's number.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Returns a capture without content, if there is one.
+    pub(crate) fn spare(&self) -> Option<Box<Capture>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Delivers these on the notifier's own runtime.
+    fn deliver(&self, due: Vec<Due>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        for mut capture in due.into_iter().filter_map(Due::deliver) {
+            if spare.len() < MAX_SPARE {
+                capture.clear();
+                spare.push(capture);
+            }
+        }
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,7 +110,7 @@ impl Signal {
         let mut queue = self.queue();
         if queue.closed {
             drop(queue);
-            due.into_iter().for_each(Due::deliver);
+            due.into_iter().for_each(|due| drop(due.deliver()));
         } else {
             queue.due.extend(due);
             drop(queue);
@@ -102,14 +133,14 @@ impl Notifier {
             if due.is_empty() {
                 self.signal.wake.notified().await;
             }
-            due.into_iter().for_each(Due::deliver);
+            self.signal.deliver(due);
         }
     }
 }
 
 impl Drop for Notifier {
     fn drop(&mut self) {
-        self.signal.end().into_iter().for_each(Due::deliver);
+        self.signal.end().into_iter().for_each(|due| drop(due.deliver()));
     }
 }
 
@@ -118,12 +149,12 @@ impl Notifiers {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a notifier and returns it with its number.
-    pub(crate) fn register(&self) -> (usize, Notifier) {
+    /// Registers a notifier and returns it with what its recorder shares with it.
+    pub(crate) fn register(&self) -> (Arc<Signal>, Notifier) {
         let mut signals = self.signals();
-        let signal = Arc::default();
+        let signal = Arc::new(Signal { number: signals.len(), ..Signal::default() });
         signals.push(Arc::clone(&signal));
-        (signals.len() - 1, Notifier { signal })
+        (Arc::clone(&signal), Notifier { signal })
     }
 
     /// Delivers each item through the notifier of its number.
@@ -133,7 +164,7 @@ impl Notifiers {
         for (notifier, due) in all {
             match notifier.and_then(|notifier| batches.get_mut(notifier)) {
                 Some(batch) if due.done.is_some() || due.spent.is_some() => batch.push(due),
-                _ => due.deliver(),
+                _ => drop(due.deliver()),
             }
         }
         for (signal, batch) in signals.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
@@ -167,7 +198,7 @@ mod tests {
         let ((running, notifier), (gone, dropped)) = (notifiers.register(), notifiers.register());
         drop(dropped);
         let (all, mut receipts): (Vec<_>, Vec<_>) =
-            [None, Some(running), Some(gone), Some(running), Some(9)].map(due).into_iter().unzip();
+            [None, Some(running.number), Some(gone.number), Some(running.number), Some(9)].map(due).into_iter().unzip();
         notifiers.deliver(all.into_iter());
         let resolved = |receipts: &mut Vec<oneshot::Receiver<()>>| -> Vec<bool> {
             receipts.iter_mut().map(|receipt| receipt.try_recv().is_ok()).collect()
@@ -181,10 +212,10 @@ mod tests {
     #[tokio::test]
     async fn a_notifier_delivers_every_batch() {
         let notifiers = Notifiers::default();
-        let (number, notifier) = notifiers.register();
+        let (signal, notifier) = notifiers.register();
         let task = tokio::spawn(notifier.run());
         for _ in 0..3 {
-            let (due, receipt) = due(Some(number));
+            let (due, receipt) = due(Some(signal.number));
             notifiers.deliver([due].into_iter());
             receipt.await.unwrap();
         }
@@ -195,8 +226,8 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_notifier_delivers_what_is_queued() {
         let notifiers = Notifiers::default();
-        let (number, notifier) = notifiers.register();
-        let (due, receipt) = due(Some(number));
+        let (signal, notifier) = notifiers.register();
+        let (due, receipt) = due(Some(signal.number));
         notifiers.deliver([due].into_iter());
         drop(notifier);
         receipt.await.unwrap();

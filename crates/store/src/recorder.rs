@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::{
     config::{Durability, OnFailure},
     encoder::{Item, Message},
-    notifier::{Due, Notifier},
+    notifier::{Due, Notifier, Signal},
     pipeline::Completion,
     shared::Shared,
 };
@@ -26,8 +26,8 @@ use crate::{
 pub struct Recorder {
     pub(crate) shared: Arc<Shared>,
     pub(crate) encoder: mpsc::Sender<Message>,
-    /// The number of the notifier for its receipts.
-    pub(crate) notifier: Option<usize>,
+    /// What it shares with the notifier for its receipts.
+    pub(crate) notifier: Option<Arc<Signal>>,
 }
 
 impl Recorder {
@@ -35,8 +35,15 @@ impl Recorder {
     /// Call once per runtime; the log keeps a handle. Receipts resolve only while the notifier runs, or once it was
     /// dropped.
     pub fn with_notifier(&self) -> (Self, Notifier) {
-        let (number, notifier) = self.shared.notifiers.register();
-        (Self { notifier: Some(number), ..self.clone() }, notifier)
+        let (signal, notifier) = self.shared.notifiers.register();
+        (Self { notifier: Some(signal), ..self.clone() }, notifier)
+    }
+
+    /// Returns a capture without content, whose memory served an exchange that is recorded; `None` if there is none, as
+    /// without a notifier.
+    #[must_use]
+    pub fn spare(&self) -> Option<Box<Capture>> {
+        self.notifier.as_ref()?.spare()
     }
 
     /// Waits for a permit, and until the backlog is below its limit.
@@ -150,7 +157,7 @@ impl QueuePermit {
             permit: self.permit.take(),
             bytes,
             slot: self.slot.take(),
-            notifier: self.recorder.notifier,
+            notifier: self.recorder.notifier.as_ref().map(|signal| signal.number()),
             due: Due { done, spent: None },
         };
         let item = Item { capture, completion };

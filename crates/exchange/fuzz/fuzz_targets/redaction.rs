@@ -102,6 +102,7 @@ fn capture() -> Capture {
         direction: nightaudit_exchange::CallDirection::Outgoing,
         web_socket: None,
         resent_from: None,
+        memory: Default::default(),
         destination: None,
         notes: Vec::new(),
     }

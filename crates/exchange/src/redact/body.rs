@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
+use smallvec::SmallVec;
 
 use super::{
     kind::{self, Kind},
@@ -293,12 +294,12 @@ fn decode_undeclared(mut bytes: Bytes, is_truncated: bool) -> (Bytes, bool) {
 }
 
 /// The chunks joined; a single chunk is not copied and stays.
-fn join(chunks: &mut Vec<Bytes>) -> Bytes {
+fn join(chunks: &mut SmallVec<[Bytes; 1]>) -> Bytes {
     if chunks.len() <= 1 {
         return chunks.first().cloned().unwrap_or_default();
     }
     let mut joined = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
     // Each chunk is dropped once copied, so that a large body is not held twice.
-    chunks.drain(..).for_each(|chunk| joined.extend_from_slice(&chunk));
+    std::mem::take(chunks).into_iter().for_each(|chunk| joined.extend_from_slice(&chunk));
     joined.freeze()
 }

@@ -30,8 +30,7 @@ use crate::Api;
 /// ```
 #[must_use]
 pub fn redact_text<'a>(api: &'static Api, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
-    let tokens: Vec<&[u8]> = tokens.iter().map(|token| token.as_bytes()).collect();
-    without(api, text, &tokens, Syntax::Target)
+    without(api, text, tokens.iter().map(|token| token.as_bytes()), Syntax::Target)
 }
 
 impl KnownTokens {
@@ -42,17 +41,16 @@ impl KnownTokens {
     #[must_use]
     pub fn redact_text<'a>(&self, text: &'a [u8], tokens: &[&str]) -> Cow<'a, [u8]> {
         let known = self.shared.known_in(text);
-        let tokens: Vec<&[u8]> =
-            tokens.iter().map(|token| token.as_bytes()).chain(known.iter().map(|token| &**token)).collect();
-        without(self.api, text, &tokens, Syntax::Target)
+        let tokens = tokens.iter().map(|token| token.as_bytes()).chain(known.iter().map(|token| &**token));
+        without(self.api, text, tokens, Syntax::Target)
     }
 
     /// Redacts free text such as a session's name, a note or a declaration.
     #[must_use]
     pub fn redact_prose(&self, text: &str) -> String {
         let known = self.shared.known_in(text.as_bytes());
-        let tokens: Vec<&[u8]> = known.iter().map(|token| &**token).collect();
-        String::from_utf8_lossy(&without(self.api, text.as_bytes(), &tokens, Syntax::Field)).into_owned()
+        let tokens = known.iter().map(|token| &**token);
+        String::from_utf8_lossy(&without(self.api, text.as_bytes(), tokens, Syntax::Field)).into_owned()
     }
 }
 
@@ -68,9 +66,14 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-fn without<'a>(api: &'static Api, text: &'a [u8], tokens: &[&[u8]], syntax: Syntax) -> Cow<'a, [u8]> {
-    let long = |token: &&&[u8]| token.len() >= MIN_LEN;
-    let has_token = || tokens.iter().filter(long).any(|token| memmem::find(text, token).is_some());
+fn without<'a, 't>(
+    api: &'static Api,
+    text: &'a [u8],
+    tokens: impl Iterator<Item = &'t [u8]> + Clone,
+    syntax: Syntax,
+) -> Cow<'a, [u8]> {
+    let long = |token: &&[u8]| token.len() >= MIN_LEN;
+    let has_token = || tokens.clone().filter(long).any(|token| memmem::find(text, token).is_some());
     let is_plain = text.iter().all(|byte| PLAIN[usize::from(*byte)]);
     if is_plain && !has_shaped(text) && !has_token() && !has_token_name(api, text) {
         return text.into();

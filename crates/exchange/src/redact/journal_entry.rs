@@ -79,7 +79,7 @@ impl JournalEntry<'_> {
     /// are at most `longest` characters, of the client a quarter of that.
     pub fn write(&self, longest: usize, out: &mut Vec<u8>) {
         let path = self.target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let url = [self.origin.into(), String::from_utf8_lossy(path)].concat();
+        let (origin, path) = (shorten(self.origin, longest), String::from_utf8_lossy(path));
         let text = |out: &mut Vec<u8>, text: &str, longest| metadata::text(out, shorten(text, longest));
         metadata::put(out, r#"{"id":""#);
         out.extend_from_slice(&self.id.digits());
@@ -94,7 +94,7 @@ impl JournalEntry<'_> {
         metadata::put(out, r#","method":"#);
         text(out, self.method, 16);
         metadata::put(out, r#","url":"#);
-        text(out, &url, longest);
+        metadata::joined(out, origin, shorten(&path, longest.saturating_sub(origin.chars().count())));
         metadata::put(out, r#","peer":"#);
         metadata::address(out, &self.peer);
         metadata::put(out, r#","client":"#);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use compact_str::CompactString;
+use smallvec::smallvec;
 
 use super::{
     Readable, Redactor,
@@ -173,7 +174,7 @@ impl Visit for Redact<'_> {
 fn joined(side: Side, body: &Body, media_type: Option<&[u8]>) -> Joined {
     let kept = body.bytes.len() as u64;
     let mut captured = CapturedBody {
-        kept: vec![body.bytes.clone()],
+        kept: smallvec![body.bytes.clone()],
         length: if body.truncated { body.length.max(kept + 1) } else { kept },
         sha256: Some(body.sha256),
         held: None,

@@ -28,16 +28,19 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         host: &Upstream,
     ) -> PendingExchange<R::Permit> {
         let (started, received) = (Instant::now(), Timestamp::from_system(SystemTime::now()));
+        let mut spare = self.recorder.spare();
+        let mut memory = spare.as_mut().map(|spare| std::mem::take(&mut spare.memory)).unwrap_or_default();
         let refused = context.refusal.as_ref();
         let head = match (context.wire.take(), refused) {
-            (Some(wire), _) => Head::Wire(wire),
+            // A copy, so that the guard can use its buffer again.
+            (Some(wire), _) => Head::Wire(memory.copy(&wire)),
             (None, Some(refusal)) if parts.version < Version::HTTP_2 => Head::Wire(refusal.wire.clone()),
             (None, _) => Head::from(&parts.headers),
         };
         let (method, target) = match (&head, refused) {
             // hyper only saw the guard's placeholder.
             (Head::Wire(wire), Some(_)) => start_line(wire),
-            _ => (parts.method.clone(), target(&parts.uri)),
+            _ => (parts.method.clone(), memory.copy(target(&parts.uri))),
         };
         // Whoever can send a webhook must not choose sessions.
         let (direction, session) = match self.shared.config.webhook {
@@ -72,6 +75,14 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             resent_from: None,
             destination: None,
             notes: Vec::new(),
+            memory,
+        };
+        let capture = match spare {
+            Some(mut spare) => {
+                *spare = capture;
+                spare
+            }
+            None => Box::new(capture),
         };
         PendingExchange::new(self.api(), (permit, share), capture, started, context.progress.clone())
             .watch(context.half_close.take())

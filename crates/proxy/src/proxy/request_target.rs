@@ -33,8 +33,8 @@ pub(super) fn authority(parts: &Parts) -> Option<HeaderValue> {
 }
 
 /// Returns path and query as received.
-pub(super) fn target(uri: &Uri) -> Bytes {
-    Bytes::copy_from_slice(uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())
+pub(super) fn target(uri: &Uri) -> &[u8] {
+    uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes()
 }
 
 /// Returns the first two words of a head.

@@ -21,7 +21,6 @@ use crate::{
     recorder::{self, RecordPermit, Recorder, recorded},
     response_body::ProxyBody,
     response_head::{self, ProxyAddress},
-    upstream::WireHead,
 };
 
 impl<R: Recorder, A: Admit> Proxy<R, A> {
@@ -39,12 +38,16 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             return faults::reset(pending, plan, response.status());
         }
         let now = pending.elapsed();
-        let head = match response.extensions_mut().remove() {
-            Some(WireHead(head)) => {
+        let head = match lease.take_head() {
+            Some(head) => {
                 if let Some(reason) = response_head::lost_reason(&head) {
                     response.extensions_mut().insert(reason);
                 }
-                Head::Wire(head)
+                // A copy, so that the connection can use its buffer again.
+                let mut memory = pending.take_memory();
+                let head = Head::Wire(memory.copy(&head));
+                pending.note(|capture| capture.memory = memory);
+                head
             }
             None => Head::from(response.headers()),
         };
@@ -106,7 +109,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let timeouts = &self.shared.config.timeouts;
             let body_timeouts = (timeouts.response_body, timeouts.record);
             let body_recorder =
-                BodyRecorder::expecting(self.shared.config.keep_body, content_length, &self.shared.budget);
+                BodyRecorder::expecting(self.shared.config.keep_body, content_length, &self.shared.budget)
+                    .with_memory(pending.take_memory());
             let mut body = ProxyBody::relayed(body, pending, body_recorder, content_length, lease, body_timeouts)
                 .with_fault(fault);
             body.with_head().await;

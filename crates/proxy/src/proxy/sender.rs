@@ -33,7 +33,12 @@ impl Sender {
         Self {
             access_key: access_key.unwrap_or_else(none),
             client_key: client_key.unwrap_or_else(none),
-            envelope: CapturedEnvelope { access_token, client_token, client: client.map(Into::into), paginated },
+            envelope: CapturedEnvelope {
+                access_token,
+                client_token,
+                client: client.map(|name| recent.client(&name)),
+                paginated,
+            },
         }
     }
 }
@@ -50,29 +55,52 @@ pub(crate) fn captured(envelope: Envelope<'_>) -> CapturedEnvelope {
 
 /// The last few tokens with their keys: a client sends the same two again and again, and each would be hashed anew.
 #[derive(Debug, Default)]
-pub(super) struct RecentTokens(Mutex<Vec<(CapturedToken, Arc<str>)>>);
+pub(super) struct RecentTokens {
+    tokens: Mutex<Vec<(CapturedToken, Arc<str>)>>,
+    /// The last few values of `Client`, so that they need no copies.
+    clients: Mutex<Vec<Arc<str>>>,
+}
 
 impl RecentTokens {
-    /// Maximum number of tokens remembered.
+    /// Maximum number of tokens, and of clients, remembered.
     const MAX: usize = 8;
-    /// Maximum length of a token that is remembered, in bytes.
+    /// Maximum length of one that is remembered, in bytes.
     const MAX_LEN: usize = 256;
 
     /// A token with its pseudonym, and that as the limiter's key.
     fn get(&self, value: &str) -> (CapturedToken, Arc<str>) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = recent.iter().position(|(token, _)| **token == *value) {
-            recent[..=at].rotate_right(1);
-            return recent[0].clone();
-        }
-        let token = CapturedToken::from(value);
-        let key: Arc<str> = token.pseudonym().to_string().into();
-        if value.len() <= Self::MAX_LEN {
-            recent.truncate(Self::MAX - 1);
-            recent.insert(0, (token.clone(), Arc::clone(&key)));
-        }
-        (token, key)
+        let make = || {
+            let token = CapturedToken::from(value);
+            let key = token.pseudonym().to_string().into();
+            (token, key)
+        };
+        remembered(&self.tokens, value, |(token, _)| token, make)
     }
+
+    /// A value of `Client`.
+    fn client(&self, value: &str) -> Arc<str> {
+        remembered(&self.clients, value, |client| client, || value.into())
+    }
+}
+
+/// Returns what was made of this value, which is then the first of the `recent`.
+fn remembered<T: Clone>(
+    recent: &Mutex<Vec<T>>,
+    value: &str,
+    value_of: impl Fn(&T) -> &str,
+    make: impl FnOnce() -> T,
+) -> T {
+    let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(at) = recent.iter().position(|known| value_of(known) == value) {
+        recent[..=at].rotate_right(1);
+        return recent[0].clone();
+    }
+    let made = make();
+    if value.len() <= RecentTokens::MAX_LEN {
+        recent.truncate(RecentTokens::MAX - 1);
+        recent.insert(0, made.clone());
+    }
+    made
 }
 
 #[cfg(test)]
@@ -94,7 +122,7 @@ mod tests {
                     let pseudonym = Pseudonym::of(value.as_bytes());
                     assert_eq!((&*token, token.pseudonym(), &*key), (&**value, pseudonym, &*pseudonym.to_string()));
                 }
-                assert!(recent.0.lock().unwrap().len() <= RecentTokens::MAX);
+                assert!(recent.tokens.lock().unwrap().len() <= RecentTokens::MAX);
             }
         }
     }

@@ -1,6 +1,8 @@
-//! Captures upstream response heads as they are on the wire, for the record: hyper lowercases header names.
+//! Request and response heads on their way to and from an upstream: hyper lowercases header names. A request's are spelled as
+//! the client did, and a response's head is captured as it is on the wire, for the record.
 
 use std::{
+    io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,6 +14,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::spelling::respell;
+
 /// Read buffer size and longest response head, in bytes; a longer head is an invalid response. hyper's default is three
 /// times as much, which costs memory for every streamed response and gains no speed.
 pub(super) const MAX_HEAD: usize = 128 << 10;
@@ -19,31 +23,33 @@ pub(super) const MAX_HEAD: usize = 128 << 10;
 /// The most headers of a response: as many as fit in 64 KiB with 8 bytes each.
 pub(super) const MAX_HEADERS: usize = 8192;
 
-/// The head of an HTTP/1 response as it was on the wire; an extension of the response.
-#[derive(Debug, Clone)]
-pub(crate) struct WireHead(pub(crate) Bytes);
-
 /// The response head that an HTTP/1 connection is receiving.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     /// Whether a head is expected. Other data belongs to a body.
     is_expected: AtomicBool,
     received: Mutex<BytesMut>,
+    /// The head of the request as the client sent it, if that was over HTTP/1, until it is written.
+    original: Mutex<Option<Bytes>>,
 }
 
 impl Heads {
-    /// Called when a request is sent: the next data is a head.
-    pub(super) fn expect(&self) {
+    /// Called when a request is sent, whose head the client sent as `original` if over HTTP/1: the next data is a head.
+    pub(super) fn expect(&self, original: Option<Bytes>) {
+        *self.original.lock().unwrap_or_else(PoisonError::into_inner) = original;
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.is_expected.store(true, Ordering::Release);
     }
 
-    /// Takes the head received; `None` if it was too long.
-    pub(super) fn take(&self) -> Option<WireHead> {
+    /// Returns whether a head was received, which was not too long. Nothing is expected from then on.
+    pub(super) fn has_captured(&self) -> bool {
         let complete = !self.is_expected.swap(false, Ordering::AcqRel);
-        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = received.split().freeze();
-        (complete && !head.is_empty()).then_some(WireHead(head))
+        complete && !self.received.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Takes the head received.
+    pub(super) fn take(&self) -> Bytes {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).split().freeze()
     }
 
     fn read(&self, bytes: &[u8]) {
@@ -52,7 +58,7 @@ impl Heads {
         // Usually a head arrives in one read, along with the start of the body, which should not be copied.
         let whole = if seen == 0 { end(bytes, 0).filter(|end| *end <= MAX_HEAD && !is_interim(bytes)) } else { None };
         if let Some(end) = whole {
-            *received = BytesMut::from(&bytes[..end]);
+            received.extend_from_slice(&bytes[..end]);
             self.is_expected.store(false, Ordering::Release);
             return;
         }
@@ -96,17 +102,92 @@ fn is_interim(head: &[u8]) -> bool {
 pub(super) struct HeadCapture<S> {
     inner: S,
     heads: Arc<Heads>,
+    /// A respelled head, and how much of it has been written.
+    respelled: Vec<u8>,
+    written: usize,
+    /// Whether hyper has nothing left to write of an earlier request, so that the next write begins with a head.
+    flushed: bool,
 }
 
 impl<S> HeadCapture<S> {
     pub(super) fn new(inner: S) -> (Self, Arc<Heads>) {
         let heads = Arc::<Heads>::default();
-        (Self { inner, heads: Arc::clone(&heads) }, heads)
+        let capture = Self { inner, heads: Arc::clone(&heads), respelled: Vec::new(), written: 0, flushed: true };
+        (capture, heads)
     }
 }
 
+impl<S: AsyncWrite + Unpin> HeadCapture<S> {
+    /// Writes what is left of a respelled head.
+    fn poll_respelled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.respelled.len() {
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, &self.respelled[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                more => self.written += more,
+            }
+        }
+        (self.written, self.respelled) = (0, clear(std::mem::take(&mut self.respelled)));
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_bufs(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_respelled(cx))?;
+        let mut original = self.heads.original.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = match (&*original, bufs) {
+            // hyper writes a head in one piece.
+            (Some(original), [first, ..]) if self.flushed => head_of_request(first).map(|end| (end, original)),
+            _ => None,
+        };
+        let Some((end, spelling)) = head else {
+            *original = None;
+            drop(original);
+            self.flushed = false;
+            return Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        };
+        respell(&bufs[0][..end], spelling, &mut self.respelled);
+        let mut parts = [IoSlice::new(&[]); MAX_PARTS];
+        let rest = [IoSlice::new(&bufs[0][end..])].into_iter().chain(bufs[1..].iter().copied());
+        let mut count = 1;
+        parts[0] = IoSlice::new(&self.respelled);
+        for (part, rest) in parts[1..].iter_mut().zip(rest) {
+            (*part, count) = (rest, count + 1);
+        }
+        match Pin::new(&mut self.inner).poll_write_vectored(cx, &parts[..count]) {
+            Poll::Ready(Ok(written)) => {
+                (*original, self.flushed) = (None, false);
+                let beyond = written.saturating_sub(self.respelled.len());
+                self.written = written - beyond;
+                // To hyper the whole head is written; what is left of it comes before anything else.
+                Poll::Ready(Ok(end + beyond))
+            }
+            // hyper tries again with the same head.
+            other => {
+                self.respelled.clear();
+                other
+            }
+        }
+    }
+}
+
+/// At most so many buffers are written at once.
+const MAX_PARTS: usize = 16;
+
+/// Empties a buffer, and releases it if it's large.
+fn clear(mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer.shrink_to(4096);
+    buffer
+}
+
+/// Returns the end of the request head that the bytes begin with.
+fn head_of_request(bytes: &[u8]) -> Option<usize> {
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
+    let line = bytes[..memchr::memchr(b'\r', bytes)?].ends_with(b" HTTP/1.1");
+    line.then_some(end + 4)
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for HeadCapture<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
@@ -118,24 +199,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadCapture<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeadCapture<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_write_bufs(cx, &[IoSlice::new(buf)])
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_respelled(cx))?;
+        ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
+        this.flushed = true;
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_respelled(cx))?;
+        Pin::new(&mut this.inner).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_write_bufs(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,11 +236,11 @@ mod tests {
 
     fn head(pieces: &[&[u8]]) -> Option<Bytes> {
         let heads = Heads::default();
-        heads.expect();
+        heads.expect(None);
         for piece in pieces.iter().filter(|_| heads.is_expected.load(Ordering::Acquire)) {
             heads.read(piece);
         }
-        heads.take().map(|head| head.0)
+        heads.has_captured().then(|| heads.take())
     }
 
     #[test]
@@ -178,5 +265,100 @@ mod tests {
     fn an_endless_head_is_not_kept() {
         assert_eq!(head(&[&vec![b'x'; MAX_HEAD], b"\r\n\r\n"]), None);
         assert_eq!(head(&[b"HTTP/1.1 200 OK\r\n"]), None);
+    }
+
+    /// Takes a few bytes per call, and none at every other call.
+    struct Narrow {
+        taken: Vec<u8>,
+        width: usize,
+        ready: bool,
+    }
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.ready = !self.ready;
+            if !self.ready {
+                return Poll::Pending;
+            }
+            let all = bufs.iter().flat_map(|buf| buf.iter().copied()).take(self.width);
+            let before = self.taken.len();
+            self.taken.extend(all.collect::<Vec<u8>>());
+            Poll::Ready(Ok(self.taken.len() - before))
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Writes all of these buffers and flushes, as hyper does.
+    fn write(capture: &mut HeadCapture<Narrow>, parts: &[&[u8]]) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut rest: Vec<u8> = parts.concat();
+        let mut first = parts[0].len();
+        while !rest.is_empty() {
+            // The head is always alone in its buffer until it is written.
+            let (head, body) = rest.split_at(first);
+            let bufs = [IoSlice::new(head), IoSlice::new(body)];
+            let bufs = if first == 0 { &bufs[1..] } else { &bufs };
+            if let Poll::Ready(written) = Pin::new(&mut *capture).poll_write_vectored(&mut cx, bufs) {
+                let written = written.unwrap();
+                rest.drain(..written);
+                first = first.saturating_sub(written);
+            }
+        }
+        while Pin::new(&mut *capture).poll_flush(&mut cx).is_pending() {}
+    }
+
+    #[test]
+    fn a_head_is_respelled_however_little_is_written_at_once() {
+        let head = b"POST /a HTTP/1.1\r\nhost: x\r\nx-odd: 1\r\nempty: \r\n\r\n";
+        let original = Bytes::from_static(b"POST /a HTTP/1.1\r\nHOST: y\r\nX-ODD: 1\r\nEmpty:\r\n\r\n");
+        // A body that looks like a head is not touched.
+        let body = b"POST /a HTTP/1.1\r\nhost: x\r\n\r\n";
+        let expected = b"POST /a HTTP/1.1\r\nHOST: x\r\nX-ODD: 1\r\nEmpty:\r\n\r\n";
+        for width in 1..140 {
+            let (mut capture, heads) = HeadCapture::new(Narrow { taken: Vec::new(), width, ready: false });
+            for _ in 0..2 {
+                heads.expect(Some(original.clone()));
+                write(&mut capture, &[head, body]);
+                // More of the body.
+                write(&mut capture, &[body]);
+            }
+            heads.expect(None);
+            write(&mut capture, &[head, body]);
+            let once = [&expected[..], body, body].concat();
+            assert_eq!(capture.inner.taken, [&once[..], &once, head, body].concat(), "{width}");
+        }
+    }
+
+    #[test]
+    fn a_head_after_unflushed_data_is_left_alone() {
+        let (mut capture, heads) = HeadCapture::new(Narrow { taken: Vec::new(), width: 99, ready: false });
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut put = |capture: &mut HeadCapture<Narrow>, bytes: &[u8]| {
+            while Pin::new(&mut *capture).poll_write(&mut cx, bytes).is_pending() {}
+        };
+        put(&mut capture, b"the end of a body");
+        heads.expect(Some(Bytes::from_static(b"GET / HTTP/1.1\r\nA: 1\r\n\r\n")));
+        put(&mut capture, b"more of it\r\n\r\n");
+        put(&mut capture, b"GET / HTTP/1.1\r\na: 1\r\n\r\n");
+        assert_eq!(capture.inner.taken, b"the end of a bodymore of it\r\n\r\nGET / HTTP/1.1\r\na: 1\r\n\r\n");
     }
 }

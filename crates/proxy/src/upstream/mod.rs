@@ -10,10 +10,12 @@ mod http2;
 mod pool;
 mod route;
 mod send_error;
+mod spelling;
 mod trust;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, Uri, Version,
     header::{HOST, TRANSFER_ENCODING},
@@ -25,7 +27,6 @@ use nightaudit_exchange::{Api, Destination, FailureKind};
 pub use self::config::{UpstreamConfig, UpstreamConfigError, UpstreamProxy};
 pub(crate) use self::{
     body::{Body, Error},
-    heads::WireHead,
     pool::Lease,
     route::Route,
 };
@@ -81,6 +82,8 @@ impl Upstream {
 
     /// Sends a request and waits for the response head.
     ///
+    /// `original` is the head as the client sent it over HTTP/1, whose spelling of header names is kept.
+    ///
     /// `observer` is notified right before the request is passed to a connection, and may prevent it. If the connection
     /// turns out to have closed before it sent any of the request, or the server says that it has not processed it (RFC
     /// 9113, section 8.7), the request is retried on another one and `observer` notified again. In all other cases, the
@@ -88,6 +91,7 @@ impl Upstream {
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
+        original: Option<Bytes>,
         observer: &mut impl SendObserver,
     ) -> Result<(Response<Body>, Lease), LocalResponse> {
         let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
@@ -102,8 +106,8 @@ impl Upstream {
             };
             self.adapt(&mut request, &target, connection.is_http2(), came_by_http2);
             observer.sending(Arc::clone(connection.destination())).await?;
-            match connection.send(request).await {
-                Ok(response) if !connection.is_http2() && response.extensions().get::<WireHead>().is_none() => {
+            match connection.send(request, original.as_ref()).await {
+                Ok(_) if !connection.has_captured() => {
                     // hyper only checks its limit when it needs to read more.
                     let message =
                         format!("the headers of {} response exceed {} KiB", self.api.possessive, heads::MAX_HEAD >> 10);

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::client::conn::http1;
 use nightaudit_exchange::Destination;
@@ -46,25 +47,34 @@ impl Connection {
         }
     }
 
-    /// Sends the request and waits for the response head.
-    pub(super) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Body>, SendError> {
+    /// Sends the request, whose head the client sent as `original` if over HTTP/1, and waits for the response head.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+        original: Option<&Bytes>,
+    ) -> Result<Response<Body>, SendError> {
         match self {
             Self::Http1(sender, heads, _) => {
-                heads.expect();
+                heads.expect(original.cloned());
                 let sent = sender.try_send_request(request).await;
-                let mut response = sent.map_err(|mut error| match error.take_message() {
+                let response = sent.map_err(|mut error| match error.take_message() {
                     Some(unsent) => {
                         let reason = error.error().to_string();
                         SendError::Unprocessed { request: Some(Box::new(unsent)), refused: false, reason }
                     }
                     None => SendError::Failed(error.into_error().into()),
                 })?;
-                if let Some(head) = heads.take() {
-                    response.extensions_mut().insert(head);
-                }
                 Ok(response.map(Body::Http1))
             }
             Self::Http2 { connection, .. } => connection.send(request).await,
+        }
+    }
+
+    /// Returns whether the head of the response was short enough to be captured, as is any of HTTP/2.
+    pub(super) fn has_captured(&self) -> bool {
+        match self {
+            Self::Http1(_, heads, _) => heads.has_captured(),
+            Self::Http2 { .. } => true,
         }
     }
 
@@ -245,6 +255,14 @@ pub(crate) struct Lease {
 impl Lease {
     pub(super) fn new(connection: Connection, pool: &Arc<Pool>) -> Self {
         Self { connection, pool: Arc::clone(pool), poisoned: false }
+    }
+
+    /// Takes the head of the response as it was on the wire; `None` for HTTP/2.
+    pub(crate) fn take_head(&self) -> Option<Bytes> {
+        match &self.connection {
+            Connection::Http1(_, heads, _) => Some(heads.take()),
+            Connection::Http2 { .. } => None,
+        }
     }
 
     /// Returns the connection to the pool once the response is complete. Dropping the lease instead closes an HTTP/1

@@ -392,6 +392,32 @@ fn a_small_capture_is_freed_on_the_thread_of_its_notifier() {
 }
 
 #[test]
+fn captures_come_back_without_content_and_not_without_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let (recorder, notifier) = log.recorder().with_notifier();
+    assert!(recorder.spare().is_none());
+    let record = |number| wait(recorder.reserve()).unwrap().record(capture(number));
+    let receipts: Vec<_> = (0..300).map(record).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.spawn(notifier.run());
+    runtime.block_on(async {
+        for receipt in receipts {
+            receipt.await;
+        }
+    });
+    let spares: Vec<_> = std::iter::from_fn(|| recorder.spare()).collect();
+    assert!((1..=128).contains(&spares.len()), "{}", spares.len());
+    for spare in spares {
+        assert!(spare.request.target.is_empty() && spare.request.body.kept.is_empty() && spare.response.is_none());
+        assert!(spare.envelope.access_token.is_none() && spare.envelope.client.is_none() && spare.notes.is_empty());
+    }
+    assert_eq!(log.close().recorded, 300);
+    // Whoever has no notifier gets none back.
+    assert!(log.recorder().spare().is_none());
+}
+
+#[test]
 fn receipts_resolve_through_the_notifier_and_after_it_was_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
