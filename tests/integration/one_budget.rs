@@ -169,6 +169,24 @@ async fn a_fleet_is_never_over_when_redis_comes_back_with_what_it_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_is_never_over_when_redis_stands_still() {
+    let Some(nodes) = long_lane() else { return };
+    let Some(redis) = Redis::start() else { return };
+    let url = redis.url();
+    let fleet = while_loaded(&vec![&*url; nodes], RECOVERY, async |_| {
+        // So that it answers what nobody waits for any more, and so that connections are given up.
+        for pause in [WINDOW / 4, WINDOW, Duration::from_secs(7)] {
+            signal("-STOP", redis.id());
+            sleep(pause).await;
+            signal("-CONT", redis.id());
+            sleep(WINDOW / 2).await;
+        }
+    })
+    .await;
+    refused_only(&fleet);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_goes_on_with_the_replica_that_a_sentinel_promotes() {
     let Some(nodes) = long_lane() else { return };
     let Some(mut redis) = Redis::start() else { return };
