@@ -163,7 +163,6 @@ async fn everything_that_reads_reads_what_two_nodes_shipped() {
 
 /// Exports both nodes' chains, then takes exchanges from the archive behind its back.
 fn a_bundle_of_both_is_verified(postgres: &Postgres, as_reader: &str, session: &Value) {
-    let database = as_reader.rsplit('/').next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let verified = |bundle: &str| -> Value {

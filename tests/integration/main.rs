@@ -11,6 +11,7 @@ mod certifying;
 mod clients;
 mod commands;
 mod comparing;
+mod composed_fleet;
 mod crashes;
 mod documentation;
 mod evidence;

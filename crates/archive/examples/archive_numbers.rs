@@ -1,10 +1,10 @@
 //! What an archive in a PostgreSQL of its own carries, on this machine.
 //!
 //! ```text
-//! cargo run --profile dist -p nightaudit-archive --example archive_numbers -- 300000
+//! cargo run --profile dist -p nightaudit-archive --example archive_numbers -- 2000000 60
 //! ```
 //!
-//! Ships so many exchanges as fast as it goes, then 5,000 a second for 20 seconds, and reads them.
+//! Ships so many exchanges as fast as it goes, then 5,000 a second for so many seconds, and reads them.
 #![allow(clippy::unwrap_used, reason = "an example that can't go on panics")]
 
 use std::{
@@ -23,41 +23,60 @@ use nightaudit_testkit::Postgres;
 
 /// Exchanges a second of the second part.
 const RATE: u64 = 5000;
-/// How long the second part lasts.
-const SECONDS: u64 = 20;
+/// Exchanges of a session of the first part, which are in memory while they are shipped.
+const AT_ONCE: u64 = 250_000;
 
 fn main() {
-    let count: u64 = std::env::args().nth(1).map_or(300_000, |count| count.parse().unwrap());
+    let argument = |place: usize, default: u64| -> u64 {
+        std::env::args().nth(place).map_or(default, |number| number.parse().unwrap())
+    };
+    let (count, seconds) = (argument(1, 300_000), argument(2, 20));
     let Some(postgres) = Postgres::start() else { return };
     postgres.create("audit");
     postgres.sql("audit", "ALTER SYSTEM SET fsync = on");
     postgres.sql("audit", "SELECT pg_reload_conf()");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(setup(&postgres.owner("audit").parse().unwrap())).unwrap();
-    let mut source = Source::new();
-    let log = Arc::new(MemoryLog::default());
-    for _ in 0..count {
-        log.record(source.next());
+    let ship = |log: &Arc<MemoryLog>, status: &ShippingStatus| {
+        let (address, log, status) = (postgres.owner("audit").parse().unwrap(), log.clone(), status.clone());
+        Shipper::start(ShipperConfig { address, node: "a".to_owned(), log, status }).unwrap()
+    };
+    let wait = |status: &ShippingStatus, session: u64, count: u64| {
+        while !status.has(session_id(session), count) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let mut shipping = Duration::ZERO;
+    let mut middle = None;
+    let mut session = 0;
+    for first in (0..count).step_by(usize::try_from(AT_ONCE).unwrap()) {
+        session += 1;
+        let (log, status) = (Arc::new(MemoryLog::default()), ShippingStatus::default());
+        let mut source = Source::new(session);
+        let some = AT_ONCE.min(count - first);
+        (0..some).for_each(|_| log.record(source.next()));
+        let begun = Instant::now();
+        let shipper = ship(&log, &status);
+        wait(&status, session, some);
+        shipping += begun.elapsed();
+        log.close();
+        shipper.stop();
+        middle.get_or_insert(source.middle);
     }
-    let status = ShippingStatus::default();
-    let begun = Instant::now();
-    let shipper = Shipper::start(ShipperConfig {
-        address: postgres.owner("audit").parse().unwrap(),
-        node: "a".to_owned(),
-        log: log.clone(),
-        status: status.clone(),
-    });
-    while !status.has(session_id(1), count) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let took = begun.elapsed().as_secs_f64();
+    let took = shipping.as_secs_f64();
     println!("shipped {count} in {took:.1} s: {:.0} a second", count as f64 / took);
 
+    session += 1;
+    let mut source = Source::new(session);
+    let (log, status) = (Arc::new(MemoryLog::default()), ShippingStatus::default());
+    log.record(source.next());
+    let shipper = ship(&log, &status);
+    wait(&status, session, 1);
     // The lag of what arrived last counts for two seconds.
     std::thread::sleep(Duration::from_secs(3));
     let begun = Instant::now();
     let mut lags = Vec::new();
-    for tick in 0..SECONDS * 100 {
+    for tick in 0..seconds * 100 {
         for _ in 0..RATE / 100 {
             log.record(source.next());
         }
@@ -67,16 +86,15 @@ fn main() {
         );
     }
     lags.sort_unstable();
-    let total = count + RATE * SECONDS;
+    let own = 1 + RATE * seconds;
+    let total = count + own;
     println!(
-        "{RATE} a second for {SECONDS} s: lag {:?} at the median, {:?} at most; {} behind at the end",
+        "{RATE} a second for {seconds} s: lag {:?} at the median, {:?} at most; {} behind at the end",
         lags[lags.len() / 2],
         lags[lags.len() - 1],
-        total - count.max(status.state().shipped)
+        own - status.state().shipped
     );
-    while !status.has(session_id(1), total) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait(&status, session, own);
     let size = postgres.sql("audit", "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits");
     let index = postgres.sql("audit", "SELECT sum(pg_indexes_size(inhrelid)) FROM pg_inherits");
     let per = |bytes: &str| bytes.parse::<f64>().unwrap() / total as f64;
@@ -89,7 +107,7 @@ fn main() {
         let query = Query { filter, order: Order::Newest, limit: Some(100), ..Query::default() };
         archive.query(query).unwrap().count()
     };
-    let id = source.middle.to_string();
+    let id = middle.unwrap_or(source.middle).to_string();
     timed("newest 100", &mut || page(Filter::default()));
     timed("by id", &mut || archive.find(&id).is_ok().into());
     timed("by the end of an id", &mut || archive.find(&id[16..]).is_ok().into());
@@ -100,11 +118,11 @@ fn main() {
         archive.seek(&Filter::default(), Start::Newest(100)).unwrap().total as usize
     });
     let begun = Instant::now();
-    let read = archive.query(Query { filter: filter("session", "a"), ..Query::default() }).unwrap().count();
+    let read = archive.query(Query { filter: filter("session", "numbers-1"), ..Query::default() }).unwrap().count();
     let took = begun.elapsed().as_secs_f64();
     println!("read {read} in {took:.1} s: {:.0} a second", read as f64 / took);
     log.close();
-    shipper.unwrap().stop();
+    shipper.stop();
 }
 
 fn timed(what: &str, work: &mut dyn FnMut() -> usize) {
@@ -121,24 +139,30 @@ fn timed(what: &str, work: &mut dyn FnMut() -> usize) {
 
 /// Exchanges of one session, as of an integration: bodies of 300 bytes and 1.5 KiB.
 struct Source {
+    session: u64,
+    name: String,
     sequence: u64,
     before: Digest,
     middle: ExchangeId,
 }
 
 impl Source {
-    fn new() -> Self {
-        Self { sequence: 0, before: chain::genesis(session_id(1)), middle: ExchangeId::from_parts(0, 0) }
+    fn new(session: u64) -> Self {
+        let (name, before) = (format!("numbers-{session}"), chain::genesis(session_id(session)));
+        Self { session, name, sequence: 0, before, middle: ExchangeId::from_parts(0, 0) }
     }
 
     fn next(&mut self) -> Exchange {
         self.sequence += 1;
         let number = self.sequence;
-        let mut made = exchange(1, "a", number);
+        let mut made = exchange(self.session, &self.name, number);
         let now = SystemTime::now();
         made.started_at = Timestamp::from_system(now - made.duration());
         let milliseconds = u64::try_from(made.started_at.micros() / 1000).unwrap();
-        made.id = ExchangeId::from_parts(milliseconds, u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 16);
+        made.id = ExchangeId::from_parts(
+            milliseconds,
+            u128::from((number + (self.session << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 16,
+        );
         made.envelope.access_token = Some(Pseudonym::of(&number.to_le_bytes()[..1]));
         let request =
             format!(r#"{{"Client":"Kiosk 1","Limitation":{{"Count":{number}}},"Padding":"{}"}}"#, "x".repeat(240));
