@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::{
     AdmissionRecord, CallDirection, Destination, Digest, Direction, ExchangeId, Failure, InjectedFault, Note, Omitted,
-    Outcome, Pseudonym, Timestamp,
+    Outcome, PackedBytes, Pseudonym, Timestamp,
 };
 
 /// One request with its response or failure, as it passed: secrets included, nothing hashed or encoded.
@@ -281,6 +281,8 @@ impl From<&HeaderMap> for Head {
 pub struct CapturedBody {
     /// The retained prefix, in the chunks in which it arrived.
     pub kept: SmallVec<[Bytes; 1]>,
+    /// More of the retained prefix, after `kept`: a long body is packed while it passes.
+    pub packed: Option<Box<PackedBytes>>,
     /// The full length, in bytes.
     pub length: u64,
     /// The digest of the full body, if it is longer than the retained prefix; otherwise the recorder computes it.
@@ -293,7 +295,29 @@ impl CapturedBody {
     /// A body retained in full.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
-        Self { length: bytes.len() as u64, kept: smallvec![bytes], sha256: None, held: None }
+        Self { length: bytes.len() as u64, kept: smallvec![bytes], ..Self::default() }
+    }
+
+    /// How many bytes of it are retained.
+    #[must_use]
+    pub fn retained(&self) -> usize {
+        let packed = self.packed.as_ref().map_or(0, |packed| packed.len());
+        self.kept.iter().map(Bytes::len).sum::<usize>() + packed
+    }
+
+    /// Takes the retained bytes, in one piece. A single chunk is not copied, and stays.
+    #[must_use]
+    pub fn join(&mut self) -> Bytes {
+        if self.kept.len() <= 1 && self.packed.is_none() {
+            return self.kept.first().cloned().unwrap_or_default();
+        }
+        let mut joined = BytesMut::with_capacity(self.retained());
+        // Each chunk is dropped once copied, so that a large body is not held twice.
+        std::mem::take(&mut self.kept).into_iter().for_each(|chunk| joined.extend_from_slice(&chunk));
+        if let Some(packed) = self.packed.take() {
+            packed.append_to(&mut joined);
+        }
+        joined.freeze()
     }
 }
 

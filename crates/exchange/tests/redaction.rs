@@ -272,7 +272,7 @@ fn a_partial_token_at_a_truncated_end_is_removed() {
             length: body.len() as u64 + 100,
             sha256: Some(Digest([7; 32])),
             kept: vec![body.into()].into(),
-            held: None,
+            ..CapturedBody::default()
         };
         exchange(capture).request.body
     };
@@ -404,10 +404,10 @@ proptest! {
         capture.envelope.access_token = Some(access.as_str().into());
         capture.envelope.client_token = Some(client.as_str().into());
         capture.request.body =
-            CapturedBody { kept: chunks(&body, &cuts).into(), length: body.len() as u64 + u64::from(cut), sha256: None, held: None };
+            CapturedBody { kept: chunks(&body, &cuts).into(), length: body.len() as u64 + u64::from(cut), ..CapturedBody::default() };
         let response = capture.response.as_mut().unwrap();
         let wire = if coded { gzip(&body) } else { body.clone() };
-        response.body = CapturedBody { kept: chunks(&wire, &cuts).into(), length: wire.len() as u64, sha256: None, held: None };
+        response.body = CapturedBody { kept: chunks(&wire, &cuts).into(), length: wire.len() as u64, ..CapturedBody::default() };
         if coded {
             response.head = head("HTTP/1.1 200 OK", &[("Content-Encoding", "gzip")]);
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{CaptureMemory, CapturedBody, Digest};
+use nightaudit_exchange::{CaptureMemory, CapturedBody, Digest, PackedBytes};
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
@@ -22,11 +22,17 @@ const AHEAD: usize = 1 << 20;
 /// allocate another one for the next message, which costs more than the copy.
 const MAX_COPIED: usize = 4096;
 
+/// From so many bytes on, a long body is packed. Ordinary bodies are not: only the recorder's thread is to work on those.
+const PACKED_FROM: usize = 512 << 10;
+
 type Waiting = Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>;
 
 /// Collects the first `limit` bytes of a body, mostly as handles, and the digest of a longer body.
 pub(crate) struct BodyRecorder {
     kept: SmallVec<[Bytes; 1]>,
+    /// What follows, if the body is long.
+    packed: Option<Box<PackedBytes>>,
+    packs: bool,
     /// Where small pieces are copied to.
     memory: CaptureMemory,
     length: u64,
@@ -46,6 +52,8 @@ impl BodyRecorder {
     pub(crate) fn new(limit: usize, budget: &Arc<Budget>) -> Self {
         Self {
             kept: SmallVec::new(),
+            packed: None,
+            packs: false,
             memory: CaptureMemory::default(),
             length: 0,
             limit,
@@ -66,6 +74,11 @@ impl BodyRecorder {
             body_recorder.hasher = Some(Box::default());
         }
         body_recorder
+    }
+
+    /// Packs what exceeds [`PACKED_FROM`], so that long bodies that can be compressed take little memory while they pass.
+    pub(crate) fn packing(self) -> Self {
+        Self { packs: true, ..self }
     }
 
     /// Copies to the memory of the capture that the body will be in.
@@ -162,11 +175,17 @@ impl BodyRecorder {
             for kept in &self.kept {
                 hasher.update(kept);
             }
+            if let Some(packed) = &self.packed {
+                packed.read(|bytes| hasher.update(bytes));
+            }
             hasher.update(piece);
             self.hasher = Some(hasher);
         }
         let fits = piece.len().min(self.room);
-        if fits > 0 {
+        if fits > 0 && self.packs && self.limit - self.room >= PACKED_FROM {
+            self.packed.get_or_insert_default().push(&piece[..fits]);
+            self.room -= fits;
+        } else if fits > 0 {
             let piece = if fits <= MAX_COPIED { self.memory.copy(&piece[..fits]) } else { piece.slice(..fits) };
             self.kept.push(piece);
             self.room -= fits;
@@ -187,6 +206,7 @@ impl BodyRecorder {
         // A body that was announced as too long but ended early is kept whole; its digest is still valid.
         CapturedBody {
             kept: done.kept,
+            packed: done.packed,
             length: done.length,
             sha256: done.hasher.map(|hasher| Digest(hasher.finalize().into())),
             held: (done.held.bytes() > 0).then(|| Box::new(done.held) as _),
@@ -297,6 +317,26 @@ mod tests {
         assert_eq!(budget.left(), 2 << 20);
         let beyond = BodyRecorder::new(20 << 10, &budget).cover(budget.try_reserve(1 << 20).unwrap());
         assert_eq!(beyond.bytes(), (1 << 20) - (4 << 10));
+    }
+
+    #[test]
+    fn a_long_body_is_packed_and_is_what_passed() {
+        let whole = br#"{"Name":"Single room"},"#.repeat(100_000);
+        for (limit, announced) in [(8 << 20, true), (8 << 20, false), (1 << 20, true), (1 << 20, false)] {
+            let length = announced.then_some(whole.len() as u64);
+            let budget = Budget::new(8 << 20);
+            let mut body_recorder = BodyRecorder::expecting(limit, length, &budget).packing();
+            for piece in whole.chunks(60_000) {
+                body_recorder.push(&Bytes::copy_from_slice(piece));
+            }
+            let mut body = body_recorder.take();
+            let kept = whole.len().min(limit);
+            assert_eq!((body.length, body.retained()), (whole.len() as u64, kept));
+            let memory = body.packed.as_ref().unwrap().memory() + body.kept.iter().map(Bytes::len).sum::<usize>();
+            assert!(memory < PACKED_FROM + (300 << 10), "{memory}");
+            assert_eq!(body.sha256, (kept < whole.len()).then(|| Digest::of(&whole)));
+            assert_eq!(body.join(), whole[..kept]);
+        }
     }
 
     proptest! {

@@ -8,7 +8,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use nightaudit_exchange::{Capture, JournalEntry};
 use nightaudit_log::StoreFailure;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -172,10 +171,9 @@ impl QueuePermit {
 
 /// The bytes of a capture's bodies.
 fn body_bytes(capture: &Capture) -> u64 {
-    let bytes = |pieces: &[Bytes]| pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-    let response = capture.response.as_ref().map_or(0, |response| bytes(&response.body.kept));
-    let messages = capture.web_socket.iter().flat_map(|part| &part.messages);
-    bytes(&capture.request.body.kept) + response + messages.map(|message| bytes(&message.body.kept)).sum::<u64>()
+    let messages = capture.web_socket.iter().flat_map(|part| &part.messages).map(|message| &message.body);
+    let bodies = capture.response.iter().map(|response| &response.body).chain(messages);
+    bodies.chain([&capture.request.body]).map(|body| body.retained() as u64).sum()
 }
 
 impl Drop for QueuePermit {

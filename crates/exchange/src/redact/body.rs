@@ -1,8 +1,7 @@
 //! Turning a captured body into a recorded one.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use memchr::memchr;
-use smallvec::SmallVec;
 
 use super::{
     kind::{self, Kind},
@@ -43,7 +42,7 @@ pub(super) struct Joined {
 
 impl Joined {
     pub(super) fn new(side: Side, body: &mut CapturedBody, coding: &[u8], media_type: Option<&[u8]>) -> Self {
-        let wire = join(&mut body.kept);
+        let wire = body.join();
         let coding = Some(String::from_utf8_lossy(coding).trim().to_ascii_lowercase())
             .filter(|coding| !coding.is_empty() && coding != "identity" && !wire.is_empty());
         let is_truncated = body.length > wire.len() as u64;
@@ -169,6 +168,7 @@ impl Searched<'_> {
 
     fn conclude(mut self, names: &Names, secrets: &mut Secrets, complete: bool) -> Body {
         let body = self.body;
+        [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten().for_each(Text::release);
         if let Some(withheld) = self.withheld(names, secrets, complete) {
             return body.without_bytes(withheld);
         }
@@ -291,15 +291,4 @@ fn decode_undeclared(mut bytes: Bytes, is_truncated: bool) -> (Bytes, bool) {
         }
     }
     (bytes, true)
-}
-
-/// The chunks joined; a single chunk is not copied and stays.
-fn join(chunks: &mut SmallVec<[Bytes; 1]>) -> Bytes {
-    if chunks.len() <= 1 {
-        return chunks.first().cloned().unwrap_or_default();
-    }
-    let mut joined = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-    // Each chunk is dropped once copied, so that a large body is not held twice.
-    std::mem::take(chunks).into_iter().for_each(|chunk| joined.extend_from_slice(&chunk));
-    joined.freeze()
 }

@@ -78,6 +78,11 @@ impl<'a> Layers<'a> {
         Self { text, above: Vec::new() }
     }
 
+    /// Drops all layers but the text itself.
+    pub(super) fn release(&mut self) {
+        self.above = Vec::new();
+    }
+
     /// The number of layers, at least one.
     pub(super) fn count(&self) -> usize {
         1 + self.above.len()

@@ -177,7 +177,7 @@ fn joined(side: Side, body: &Body, media_type: Option<&[u8]>) -> Joined {
         kept: smallvec![body.bytes.clone()],
         length: if body.truncated { body.length.max(kept + 1) } else { kept },
         sha256: Some(body.sha256),
-        held: None,
+        ..CapturedBody::default()
     };
     let coding = body.content_encoding.clone().unwrap_or_default();
     Joined::new(side, &mut captured, coding.as_bytes(), media_type)

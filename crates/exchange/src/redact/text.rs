@@ -127,6 +127,14 @@ impl<'a> Text<'a> {
         });
     }
 
+    /// Releases the decoded layers, which may take twice the memory of the text, if nothing was found in them. Nothing more
+    /// may be searched for.
+    pub(super) fn release(&mut self) {
+        if self.edits.is_empty() && !self.too_complex {
+            self.layers.release();
+        }
+    }
+
     /// The text as it is.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.layers.text(0)

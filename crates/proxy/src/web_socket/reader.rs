@@ -180,8 +180,12 @@ impl PartialMessage {
 
     fn finish(self, direction: Direction, time: Timestamp, complete: bool) -> CapturedMessage {
         let sha256 = self.hasher.map(|hasher| Digest(hasher.finalize().into()));
-        let body =
-            CapturedBody { kept: smallvec::smallvec![self.kept.into()], length: self.length, sha256, held: None };
+        let body = CapturedBody {
+            kept: smallvec::smallvec![self.kept.into()],
+            length: self.length,
+            sha256,
+            ..CapturedBody::default()
+        };
         CapturedMessage { time, direction, opcode: self.opcode, body, coding: self.coding, complete }
     }
 }
