@@ -225,6 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn what_cant_be_encoded_is_unshippable_and_nothing_of_it_is_added() {
+        let all = nightaudit_log::testing::exchanges(1, "a", 2);
+        let session = all[0].session;
+        let mut pending = Pending::new(session, Mark::none(session));
+        pending.push(&all[0], i64::MAX).unwrap();
+        let before = pending.mark.clone();
+        let error = pending.push(&record::too_large(all[1].clone()), i64::MAX).unwrap_err();
+        let Error::Unshippable { id, cause } = &error else { panic!("{error}") };
+        assert_eq!(*id, all[1].id);
+        let said = format!("exchange {id} can't be shipped: {cause}");
+        assert!(error.to_string() == said && cause.contains("bytes"), "{error}");
+        assert_eq!((pending.columns.len(), pending.lost.len()), (1, 0));
+        assert_eq!((pending.mark.last, pending.mark.hash, pending.mark.accounted), (before.last, before.hash, 1));
+        // It isn't the connection's fault, which another one might cure.
+        assert!(!error.is_connection());
+    }
+
+    #[test]
     fn times_never_go_back_and_a_wrong_clock_is_bounded() {
         let mut all = nightaudit_log::testing::exchanges(1, "a", 3);
         let session = all[0].session;

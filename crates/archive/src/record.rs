@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use nightaudit_exchange::{Digest, Exchange, chain};
+use zstd::bulk::Decompressor;
 
 const VERSION: u8 = 1;
 /// As fast as the log's own, for records of a few KiB.
@@ -15,6 +16,8 @@ const LARGEST: usize = 3 << 30;
 
 /// The bytes of an exchange that follows one with this hash. The error says why there are none.
 pub(crate) fn encode(exchange: &Exchange, previous: Digest) -> Result<Vec<u8>, String> {
+    // Before so much is copied.
+    fits(exchange.bodies().map(|body| body.bytes.len() as u64).sum())?;
     let mut raw = Vec::with_capacity(2048);
     raw.push(VERSION);
     raw.extend(previous.0);
@@ -33,12 +36,17 @@ pub(crate) fn encode(exchange: &Exchange, previous: Digest) -> Result<Vec<u8>, S
     if let Some(response) = &exchange.response {
         raw.extend(&response.body.bytes[..]);
     }
-    if raw.len() > LARGEST {
-        return Err(format!("it has {} bytes", raw.len()));
-    }
+    fits(raw.len() as u64)?;
     let mut record = short(raw.len()).to_vec();
     record.extend(zstd::bulk::compress(&raw, LEVEL).map_err(|error| format!("it can't be compressed: {error}"))?);
     Ok(record)
+}
+
+fn fits(length: u64) -> Result<(), String> {
+    match length <= LARGEST as u64 {
+        true => Ok(()),
+        false => Err(format!("it has {length} bytes, and the archive takes at most {LARGEST}")),
+    }
 }
 
 const HEADER: usize = 1 + 32 + 4 + 4;
@@ -47,16 +55,35 @@ fn short(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-/// The exchange, with its hash as it follows from its bytes.
-pub(crate) fn decode(record: &[u8]) -> Result<Exchange, String> {
-    let cut = || "it is truncated".to_owned();
-    let (length, packed) = record.split_first_chunk::<4>().ok_or_else(cut)?;
-    let length = u32::from_le_bytes(*length) as usize;
-    if length > LARGEST {
-        return Err(format!("it claims {length} bytes"));
+/// The length that a record claims to unpack to.
+pub(crate) fn unpacked_length(record: &[u8]) -> usize {
+    record.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as usize)
+}
+
+/// Decodes records one after the other. What decompresses them is made once, which costs as much as a small record.
+#[derive(Default)]
+pub(crate) struct Decoder(Option<Decompressor<'static>>);
+
+impl Decoder {
+    /// The exchange, with its hash as it follows from its bytes.
+    pub(crate) fn decode(&mut self, record: &[u8]) -> Result<Exchange, String> {
+        let (_, packed) = record.split_first_chunk::<4>().ok_or("it is truncated")?;
+        let length = unpacked_length(record);
+        if length > LARGEST {
+            return Err(format!("it claims {length} bytes"));
+        }
+        let zstd = match &mut self.0 {
+            Some(zstd) => zstd,
+            none => none.insert(Decompressor::new().map_err(|error| error.to_string())?),
+        };
+        // Reserving what a wrong length claims is harmless: pages that nobody touches cost nothing, and the bound is above.
+        let raw = zstd.decompress(packed, length).map_err(|error| error.to_string())?;
+        unpacked(Bytes::from(raw))
     }
-    // Reserving what a wrong length claims is harmless: pages that nobody touches cost nothing, and the bound is above.
-    let raw = Bytes::from(zstd::bulk::decompress(packed, length).map_err(|error| error.to_string())?);
+}
+
+fn unpacked(raw: Bytes) -> Result<Exchange, String> {
+    let cut = || "it is truncated".to_owned();
     let head: &[u8; HEADER] = raw.first_chunk().ok_or_else(cut)?;
     if head[0] != VERSION {
         return Err(format!("it is of version {}, which only a later version of this program reads", head[0]));
@@ -88,12 +115,39 @@ pub(crate) fn decode(record: &[u8]) -> Result<Exchange, String> {
     Ok(exchange)
 }
 
+/// The exchange with the messages of a WebSocket that no record can hold; they share their bytes.
+#[cfg(test)]
+pub(crate) fn too_large(exchange: Exchange) -> Exchange {
+    use nightaudit_exchange::{Body, Direction, Message, Omitted, WebSocket};
+
+    let bytes = Bytes::from(vec![0; 64 << 20]);
+    let message = Message {
+        time: exchange.started_at,
+        direction: Direction::Send,
+        opcode: 2,
+        body: Body { bytes, ..Body::empty() },
+    };
+    let web_socket = WebSocket {
+        handshake: exchange.id,
+        part: 1,
+        messages: vec![message; 49],
+        omitted: Omitted::default(),
+        unreadable_bytes: 0,
+        ended: true,
+    };
+    Exchange { web_socket: Some(web_socket), ..exchange }
+}
+
 #[cfg(test)]
 mod tests {
     use nightaudit_exchange::{Body, Direction, Message, Omitted, Timestamp, WebSocket};
     use proptest::prelude::*;
 
     use super::*;
+
+    fn decode(record: &[u8]) -> Result<Exchange, String> {
+        Decoder::default().decode(record)
+    }
 
     fn exchange(bodies: &[Vec<u8>]) -> Exchange {
         let mut exchange = nightaudit_log::testing::exchange(1, "a", 1);
@@ -119,6 +173,12 @@ mod tests {
         exchange
     }
 
+    #[test]
+    fn what_is_too_large_is_an_error_before_it_is_copied() {
+        let error = encode(&too_large(exchange(&[b"{}".to_vec(), b"{}".to_vec()])), Digest::of(b"")).unwrap_err();
+        assert!(error.starts_with("it has 3288334") && error.ends_with("at most 3221225472"), "{error}");
+    }
+
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded_with_the_same_hash(
@@ -126,7 +186,13 @@ mod tests {
         ) {
             let exchange = exchange(&bodies);
             let previous = Digest::of(b"before");
-            let decoded = decode(&encode(&exchange, previous).unwrap()).unwrap();
+            let record = encode(&exchange, previous).unwrap();
+            // The one before leaves nothing behind, whether it can be decoded or not.
+            let mut decoder = Decoder::default();
+            prop_assert!(decoder.decode(&record[..record.len() - 1]).is_err());
+            prop_assert!(decoder.decode(&record).is_ok());
+            let decoded = decoder.decode(&record).unwrap();
+            prop_assert_eq!(&decoded.request.body.bytes, &decode(&record).unwrap().request.body.bytes);
             prop_assert_eq!(decoded.hash, Some(chain::hash(previous, &exchange)));
             prop_assert_eq!(decoded.previous_hash, Some(previous));
             let kept: Vec<_> = decoded.bodies().map(|body| body.bytes.to_vec()).collect();

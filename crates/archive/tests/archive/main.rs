@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod conforming;
+mod reading;
 mod roles;
 mod shipping;
 mod support;
