@@ -136,6 +136,18 @@ async fn everything_that_reads_reads_what_two_nodes_shipped() {
     }
     let tail = printed(&["tail", "--no-follow", "-n", "5", "--log", &as_reader]);
     assert_eq!(tail.lines().count(), 5, "{tail}");
+    // Several nodes: each line and each exchange say which; not where one alone was asked for.
+    let session = exchanges[7]["session"].as_str().unwrap();
+    let chain = sessions[0]["chains"].as_array().unwrap().iter().find(|chain| chain["session"] == session).unwrap();
+    let node_of = chain["node"].as_str().unwrap();
+    assert!(printed(&["show", id, "--log", &as_reader]).contains(&format!(" of session certification on {node_of} (")));
+    let lines = printed(&["tail", "--no-follow", "-n", "12", "--log", &as_reader]);
+    for name in ["frankfurt", "prague"] {
+        assert_eq!(lines.lines().filter(|line| line.contains(&format!("  {name}"))).count(), 6, "{lines}");
+        let alone = format!("certification@{name}");
+        let alone = printed(&["tail", "--no-follow", "--session", &alone, "--log", &as_reader]);
+        assert!(alone.lines().count() == 6 && !alone.contains(name), "{alone}");
+    }
     let review: Value = serde_json::from_str(
         std::str::from_utf8(&run(&["review", "--session", "certification", "--json", "--log", &as_reader]).stdout)
             .unwrap(),

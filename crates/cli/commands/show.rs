@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
-use nightaudit_client::Source;
+use nightaudit_client::{Source, session_of};
 use nightaudit_exchange::{Alteration, Body, Destination, Direction, Exchange, Header, Import, WebSocket};
 use nightaudit_export::{Format, Language, code};
 use nightaudit_review::OriginStatus;
@@ -99,6 +99,15 @@ impl From<As> for Language {
     }
 }
 
+/// What the log knows of where an exchange came from.
+#[derive(Debug, Clone, Default)]
+struct Origin {
+    /// What the import of its session found.
+    imported: Option<Import>,
+    /// The node that recorded it, in an archive.
+    node: Option<String>,
+}
+
 /// Which messages to show.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts {
@@ -117,20 +126,24 @@ impl Show {
         }
         let source = Source::open(place(settings))?;
         let exchange = source.find(&self.id)?;
-        let session = source.sessions()?.into_iter().find(|session| session.id == exchange.session);
-        let imported = session.and_then(|session| session.imported);
+        let sessions = source.sessions()?;
+        let origin = match session_of(&sessions, exchange.session) {
+            Some((_, Some(chain))) => Origin { imported: chain.imported, node: Some(chain.node.clone()) },
+            Some((session, None)) => Origin { imported: session.imported, node: None },
+            None => Origin::default(),
+        };
         drop(source);
         let Some(path) = &self.output else {
             if self.body || self.wire || self.curl || self.json || self.language.is_some() {
                 // Raw bytes must not go through the colour stripper. On a terminal, control characters are escaped.
-                self.write(&mut terminal::stdout(), &exchange, imported, settings)?;
+                self.write(&mut terminal::stdout(), &exchange, &origin, settings)?;
             } else {
-                self.write(&mut anstream::stdout().lock(), &exchange, imported, settings)?;
+                self.write(&mut anstream::stdout().lock(), &exchange, &origin, settings)?;
             }
             return Ok(ExitCode::SUCCESS);
         };
         let mut bytes = Vec::new();
-        self.write(&mut bytes, &exchange, imported, settings)?;
+        self.write(&mut bytes, &exchange, &origin, settings)?;
         if !self.body && !self.wire {
             bytes = anstream::adapter::strip_bytes(&bytes).into_vec();
         }
@@ -148,7 +161,7 @@ impl Show {
         &self,
         out: &mut dyn Write,
         exchange: &Exchange,
-        imported: Option<Import>,
+        origin: &Origin,
         settings: &Settings,
     ) -> anyhow::Result<()> {
         let parts = Parts { request: !self.response, response: !self.request };
@@ -174,7 +187,7 @@ impl Show {
         } else {
             if parts.request && parts.response {
                 let findings = findings(exchange, &settings.contracts()?);
-                write_summary(out, exchange, imported, &findings, &TimeZone::system())?;
+                write_summary(out, exchange, origin, &findings, &TimeZone::system())?;
             }
             write_messages(out, exchange, parts, None)?;
         }
@@ -228,7 +241,7 @@ fn write_wire(out: &mut dyn Write, exchange: &Exchange, parts: Parts) -> io::Res
 fn write_summary(
     out: &mut dyn Write,
     exchange: &Exchange,
-    imported: Option<Import>,
+    origin: &Origin,
     findings: &[String],
     zone: &TimeZone,
 ) -> io::Result<()> {
@@ -236,12 +249,13 @@ fn write_summary(
     writeln!(out, "{bold}{}{bold:#}  {}", exchange.id, plain(&exchange.operation))?;
     writeln!(
         out,
-        "{}, {} in {}, number {} of session {} ({})",
+        "{}, {} in {}, number {} of session {}{} ({})",
         local(exchange.started_at, zone, "%Y-%m-%d %H:%M:%S%.6f %:z"),
         exchange.outcome,
         duration(exchange.duration()),
         exchange.sequence,
         plain(&exchange.session_name),
+        origin.node.as_ref().map_or_else(String::new, |node| format!(" on {}", plain(node))),
         plain(&exchange.environment),
     )?;
     if let Some(failure) = &exchange.error {
@@ -267,7 +281,7 @@ fn write_summary(
     if let Some(tool) = &exchange.recorded_by {
         writeln!(out, "imported: recorded by {}, whose word its times and bytes are", plain(tool))?;
     }
-    match (exchange.alteration, imported) {
+    match (exchange.alteration, origin.imported) {
         (Some(Alteration::Edited), _) => writeln!(out, "imported: altered since it was recorded")?,
         (Some(Alteration::Masked), _) => writeln!(out, "imported: values were masked before export")?,
         // Anyone can compute matching hashes.
@@ -277,7 +291,7 @@ fn write_summary(
         (None, _) => {}
     }
     exchange.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
-    let is_claim = imported.is_some() || exchange.alteration.is_some() || exchange.recorded_by.is_some();
+    let is_claim = origin.imported.is_some() || exchange.alteration.is_some() || exchange.recorded_by.is_some();
     let envelope = &exchange.envelope;
     for (name, value) in [
         ("client", envelope.client.as_deref().map(plain)),
@@ -441,7 +455,7 @@ mod tests {
         write_summary(
             &mut out,
             &exchange(),
-            None,
+            &Origin::default(),
             &["/Limitation/Count: expected 1 to 1000, found 5000".to_owned()],
             &TimeZone::UTC,
         )
@@ -480,7 +494,7 @@ mod tests {
         let response = exchange.response.as_mut().unwrap();
         response.body.content_encoding = Some("utf-8".into());
         let mut out = Vec::new();
-        write_summary(&mut out, &exchange, None, &[], &TimeZone::UTC).unwrap();
+        write_summary(&mut out, &exchange, &Origin::default(), &[], &TimeZone::UTC).unwrap();
         write_messages(&mut out, &exchange, Parts::BOTH, None).unwrap();
         let text = String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap();
         assert!(text.contains("\nthe redirect to the host was rewritten to point to the proxy\n"), "{text}");
@@ -491,7 +505,8 @@ mod tests {
     fn the_destination_is_shown_and_marked_as_a_claim_if_imported() {
         let shown = |exchange: &Exchange, imported| {
             let mut out = Vec::new();
-            write_summary(&mut out, exchange, imported, &[], &TimeZone::UTC).unwrap();
+            let origin = Origin { imported, node: Some("kiosk\u{1b}".to_owned()) };
+            write_summary(&mut out, exchange, &origin, &[], &TimeZone::UTC).unwrap();
             String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
         };
         let mews = exchange();
@@ -499,6 +514,8 @@ mod tests {
         let expected =
             "\nsent to: https://api.mews-demo.com, TLS with api.mews-demo.com, certificate from a public authority\n";
         assert!(text.contains(expected) && !text.contains("imported"), "{text}");
+        // The node, in an archive.
+        assert!(text.contains(" on kiosk\u{fffd} (demo)\n"), "{text}");
         let text = shown(&mews, Some(Import { exchanges: 1, ..Import::default() }));
         assert!(
             text.contains("\nimported: the hash matches") && text.contains("\nsent to, as claimed: https"),

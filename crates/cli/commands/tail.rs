@@ -8,11 +8,11 @@ use std::{
 use clap::Args;
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
-use nightaudit_client::{Error, Follow, News, Source};
+use nightaudit_client::{Error, Follow, News, NodeNames, Source};
 use nightaudit_exchange::{Exchange, Timestamp};
 use nightaudit_mews::Contracts;
 use nightaudit_store::Order;
-use nightaudit_text::{Columns, Line, Row, counted, one_line, terminal::print_json};
+use nightaudit_text::{Columns, Line, Row, counted, one_line, plain, terminal::print_json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 #[command(after_long_help = "\
 Each line has the local time, the end of the exchange's id (`nightaudit show` accepts it), the status, the operation, the
 duration, the sizes of request and response, the requests left under the limit, the access token's pseudonym, the session,
-and marks for exchanges that were refused, delayed or failed. Marks with ! are violations of the operation's contract.
+in an archive of several nodes the node, and marks for exchanges that were refused, delayed or failed. Marks with ! are violations of the operation's contract.
 A narrow terminal shows fewer columns. `tail` continues where it was after `nightaudit serve` restarts.
 
 Examples:
@@ -63,6 +63,7 @@ impl Tail {
             verbose: self.verbose,
             contracts: settings.contracts()?,
             zone: TimeZone::system(),
+            nodes: NodeNames::open(&place(settings), &filter)?,
             last: None,
         };
         filters::warn(&filter, &printer.contracts);
@@ -104,6 +105,7 @@ struct Printer<W> {
     verbose: bool,
     contracts: Contracts,
     zone: TimeZone,
+    nodes: NodeNames,
     /// The line before; values that repeat it make room for marks.
     last: Option<Row>,
 }
@@ -123,9 +125,13 @@ impl<W: Write> Printer<W> {
         if self.json {
             return print_json(exchange);
         }
-        let row = Row::new(exchange, &self.contracts);
-        // Checked for each line: terminals get resized.
-        let columns = width().map_or_else(Columns::all_with_id, Columns::fit_with_id);
+        let mut row = Row::new(exchange, &self.contracts);
+        row.node = self.nodes.of(exchange.session).map_or_else(String::new, plain);
+        // Checked for each line: terminals get resized, and nodes join.
+        let columns = match self.nodes.are_several() {
+            true => width().map_or_else(Columns::all_with_node, Columns::fit_with_node),
+            false => width().map_or_else(Columns::all_with_id, Columns::fit_with_id),
+        };
         let columns = columns.for_marks(&row, self.last.as_ref());
         writeln!(self.out, "{}", Line { row: &row, columns: &columns, zone: &self.zone })?;
         self.last = Some(row);

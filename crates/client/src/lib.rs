@@ -11,6 +11,7 @@ mod fetch;
 mod follow;
 mod import;
 mod losses;
+mod nodes;
 mod place;
 mod source;
 mod upload;
@@ -22,6 +23,7 @@ pub use self::{
     follow::{Follow, News},
     import::{FileContents, ImportOptions, ImportedFile},
     losses::Losses,
+    nodes::{NodeNames, session_of},
     place::Place,
     source::{SessionChange, Source, Stream, change_session, log_exchanges},
 };

@@ -35,6 +35,8 @@ pub struct Row {
     pub token: String,
     /// The session's name.
     pub session: String,
+    /// The node that recorded it, where several are shown; empty where not.
+    pub node: String,
     /// Notable events.
     pub events: Vec<String>,
     /// Why it doesn't show how Mews behaves, if so: another host responded, or it was altered.
@@ -70,6 +72,7 @@ impl Row {
             limit: exchange.limit.as_ref().map(|limit| (limit.limit.saturating_sub(limit.used), limit.limit)),
             token: token.trim_start_matches("REDACTED:").to_owned(),
             session: plain(&exchange.session_name),
+            node: String::new(),
             events: events(exchange),
             origin: origin(exchange),
             findings,
@@ -93,6 +96,7 @@ impl Row {
             Column::Left => self.limit.map_or_else(String::new, |(left, limit)| format!("{left}/{limit}")),
             Column::Token => self.token.clone(),
             Column::Session => self.session.clone(),
+            Column::Node => self.node.clone(),
         }
     }
 }
@@ -207,10 +211,12 @@ pub enum Column {
     Token,
     /// The session's name.
     Session,
+    /// The node that recorded it.
+    Node,
 }
 
 impl Column {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Time,
         Self::Id,
         Self::Status,
@@ -221,6 +227,7 @@ impl Column {
         Self::Left,
         Self::Token,
         Self::Session,
+        Self::Node,
     ];
 
     /// The columns dropped from narrow lines, least important last.
@@ -230,6 +237,7 @@ impl Column {
     const fn width(self) -> usize {
         match self {
             Self::Time | Self::Token => 12,
+            Self::Node => 10,
             Self::Id => ID,
             Self::Status => 3,
             Self::Operation => OPERATION.0,
@@ -259,6 +267,7 @@ impl Column {
             Self::Left => "LEFT",
             Self::Token => "TOKEN",
             Self::Session => "SESSION",
+            Self::Node => "NODE",
         }
     }
 }
@@ -282,13 +291,18 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// All columns but the id, uncut.
+    /// All columns but the id and the node, uncut.
     pub fn all() -> Self {
-        Self::as_long(|column| column != Column::Id)
+        Self::as_long(|column| ![Column::Id, Column::Node].contains(&column))
+    }
+
+    /// All columns but the node, uncut.
+    pub fn all_with_id() -> Self {
+        Self::as_long(|column| column != Column::Node)
     }
 
     /// All columns, uncut.
-    pub fn all_with_id() -> Self {
+    pub fn all_with_node() -> Self {
         Self::as_long(|_| true)
     }
 
@@ -308,6 +322,13 @@ impl Columns {
         let optional: Vec<Column> = std::iter::once(Column::Id).chain(Column::OPTIONAL).collect();
         // What is left of the limit stays on a line of 80 letters, too.
         Self::fitting(width, &optional, MARKS - Column::Id.width())
+    }
+
+    /// As many columns as fit `width`, with the id and the node first.
+    pub fn fit_with_node(width: usize) -> Self {
+        let optional: Vec<Column> = [Column::Id, Column::Node].into_iter().chain(Column::OPTIONAL).collect();
+        // The node stays on a line of 80 letters.
+        Self::fitting(width, &optional, MARKS - Column::Id.width() - 1)
     }
 
     fn fitting(width: usize, optional: &[Column], marks: usize) -> Self {
@@ -337,6 +358,7 @@ impl Columns {
         while needed > *room
             && let Some((column, width)) = columns.columns.last()
             && match column {
+                Column::Node => row.node == before.node,
                 Column::Session => row.session == before.session,
                 Column::Token => row.token == before.token,
                 _ => false,
@@ -479,6 +501,28 @@ mod tests {
                 assert_eq!(line.split_whitespace().nth(1), Some(&id[id.len() - ID..]), "in {width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_node_has_a_column_where_there_are_several_and_every_line_fits() {
+        let contracts = Contracts::built_in();
+        let row = Row { node: "frankfurt1".to_owned(), ..Row::new(&exchange(), &contracts) };
+        let shown = |columns: Columns, before: Option<&Row>| {
+            let columns = columns.for_marks(&row, before);
+            let line = Line { row: &row, columns: &columns, zone: &TimeZone::UTC }.to_string();
+            anstream::adapter::strip_str(&line).to_string()
+        };
+        for width in 77..240 {
+            let line = shown(Columns::fit_with_node(width), None);
+            assert!(line.width() <= width, "in {width}: {line}");
+            assert_eq!(line.contains("frankfurt1"), width >= 80, "in {width}: {line}");
+            assert!(!shown(Columns::fit_with_id(width), None).contains("frankfurt"));
+        }
+        assert!(shown(Columns::all_with_node(), None).contains("  frankfurt1"));
+        assert!(
+            !shown(Columns::all(), None).contains("frankfurt")
+                && !shown(Columns::all_with_id(), None).contains("frankfurt")
+        );
     }
 
     #[test]
