@@ -158,9 +158,9 @@ impl Fleet {
         &self.sent
     }
 
-    /// The most of the limit that wasn't used when a request was refused since an instant; `None` if none was. Each refused one
-    /// is compared with what was sent within the window and slack before it, and a hundredth of that more.
-    pub(crate) fn wasted(&self, since: Instant) -> Option<usize> {
+    /// What was free of the limit whenever a request was refused since an instant: the most, and the mean; `None` if none was
+    /// refused. Each refused one is compared with what was sent within the window and slack before it, and a hundredth of that more.
+    pub(crate) fn wasted(&self, since: Instant) -> Option<(usize, f64)> {
         let arrivals = self.arrivals.lock().unwrap();
         let begun: HashMap<u64, Instant> = self.sent.iter().map(|request| (request.number, request.begun)).collect();
         let all: Vec<(Instant, Instant)> =
@@ -170,7 +170,9 @@ impl Fleet {
             all.iter().filter(|(begun, arrived)| *arrived + counts > refused.begun && *begun < refused.ended).count()
         };
         let refused = self.sent.iter().filter(|request| request.status == 429 && request.begun >= since);
-        refused.map(|refused| self.limit.saturating_sub(used(refused))).max()
+        let free: Vec<usize> = refused.map(|refused| self.limit.saturating_sub(used(refused))).collect();
+        let most = free.iter().copied().max()?;
+        Some((most, free.iter().sum::<usize>() as f64 / free.len() as f64))
     }
 
     /// Requests that arrived since an instant.
