@@ -159,10 +159,9 @@ impl Source {
         let now = SystemTime::now();
         made.started_at = Timestamp::from_system(now - made.duration());
         let milliseconds = u64::try_from(made.started_at.micros() / 1000).unwrap();
-        made.id = ExchangeId::from_parts(
-            milliseconds,
-            u128::from((number + (self.session << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 16,
-        );
+        // Its upper bits are the well mixed ones, and people name exchanges by the ends of their ids.
+        let random = (number + (self.session << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15).swap_bytes();
+        made.id = ExchangeId::from_parts(milliseconds, u128::from(random) << 16);
         made.envelope.access_token = Some(Pseudonym::of(&number.to_le_bytes()[..1]));
         let request =
             format!(r#"{{"Client":"Kiosk 1","Limitation":{{"Count":{number}}},"Padding":"{}"}}"#, "x".repeat(240));

@@ -8,7 +8,8 @@ use crate::{
     condition::bytes,
     connection::{Connection, Param, STATEMENT_TIMEOUT},
     error::Error,
-    pages, record,
+    pages,
+    record::Encoder,
     row::Columns,
     sessions::State,
 };
@@ -99,14 +100,14 @@ impl Pending {
     /// # Errors
     ///
     /// [`Error::Unshippable`] if it can't be encoded; nothing is added then.
-    pub(crate) fn push(&mut self, exchange: &Exchange, now: i64) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, exchange: &Exchange, now: i64, encoder: &mut Encoder) -> Result<(), Error> {
         let mark = &mut self.mark;
         if exchange.sequence <= mark.last {
             return Ok(());
         }
         let previous = exchange.previous_hash.unwrap_or(mark.hash);
         let unshippable = |cause| Error::Unshippable { id: exchange.id, cause };
-        let record = record::encode(exchange, previous).map_err(unshippable)?;
+        let record = encoder.encode(exchange, previous).map_err(unshippable)?;
         let hash = exchange.hash.unwrap_or_else(|| chain::hash(previous, exchange));
         // A number that was skipped in an unbroken chain was never recorded.
         if exchange.sequence > mark.last + 1 && previous != mark.hash {
@@ -187,6 +188,7 @@ pub(crate) async fn describe(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record;
 
     #[test]
     fn regression_a_note_with_a_backslash_and_u0000_stopped_the_shipping() {
@@ -214,13 +216,13 @@ mod tests {
             }
             before = exchange.hash.unwrap();
             if ![5, 6].contains(&exchange.sequence) {
-                pending.push(&exchange, i64::MAX).unwrap();
+                pending.push(&exchange, i64::MAX, &mut Encoder::default()).unwrap();
             }
         }
         assert_eq!(pending.lost, [(5, 6)]);
         assert_eq!((pending.mark.last, pending.mark.accounted, pending.columns.len()), (9, 8, 6));
         // Again, and nothing changes.
-        pending.push(&all[8], i64::MAX).unwrap();
+        pending.push(&all[8], i64::MAX, &mut Encoder::default()).unwrap();
         assert_eq!(pending.columns.len(), 6);
     }
 
@@ -229,9 +231,9 @@ mod tests {
         let all = nightaudit_log::testing::exchanges(1, "a", 2);
         let session = all[0].session;
         let mut pending = Pending::new(session, Mark::none(session));
-        pending.push(&all[0], i64::MAX).unwrap();
+        pending.push(&all[0], i64::MAX, &mut Encoder::default()).unwrap();
         let before = pending.mark.clone();
-        let error = pending.push(&record::too_large(all[1].clone()), i64::MAX).unwrap_err();
+        let error = pending.push(&record::too_large(all[1].clone()), i64::MAX, &mut Encoder::default()).unwrap_err();
         let Error::Unshippable { id, cause } = &error else { panic!("{error}") };
         assert_eq!(*id, all[1].id);
         let said = format!("exchange {id} can't be shipped: {cause}");
@@ -250,7 +252,7 @@ mod tests {
         all[2].started_at = nightaudit_exchange::Timestamp::from_micros(i64::MAX);
         let now = all[0].started_at.micros();
         let mut pending = Pending::new(session, Mark::none(session));
-        all.iter().for_each(|exchange| pending.push(exchange, now).unwrap());
+        all.iter().for_each(|exchange| pending.push(exchange, now, &mut Encoder::default()).unwrap());
         let times = &pending.columns.times;
         assert_eq!((times[0], times[1], times[2]), (now + 85_120, now + 85_120, now + AHEAD));
     }

@@ -6,40 +6,61 @@
 
 use bytes::Bytes;
 use nightaudit_exchange::{Digest, Exchange, chain};
-use zstd::bulk::Decompressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 const VERSION: u8 = 1;
 /// As fast as the log's own, for records of a few KiB.
 const LEVEL: i32 = 1;
+/// Bytes that are kept for the next record.
+const KEPT: usize = 64 << 10;
 /// The largest record; bodies have at most 1 GiB, and messages few of them.
 const LARGEST: usize = 3 << 30;
 
-/// The bytes of an exchange that follows one with this hash. The error says why there are none.
-pub(crate) fn encode(exchange: &Exchange, previous: Digest) -> Result<Vec<u8>, String> {
-    // Before so much is copied.
-    fits(exchange.bodies().map(|body| body.bytes.len() as u64).sum())?;
-    let mut raw = Vec::with_capacity(2048);
-    raw.push(VERSION);
-    raw.extend(previous.0);
-    raw.extend([0; 8]);
-    chain::write_metadata(exchange, &mut raw);
-    let request = &exchange.request.body.bytes;
-    let lengths = [raw.len() - HEADER, request.len()];
-    for (index, length) in lengths.into_iter().enumerate() {
-        raw[33 + 4 * index..37 + 4 * index].copy_from_slice(&short(length));
+/// Encodes exchanges. Making the context of a compression costs more than compressing a small record with it.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    zstd: Option<Compressor<'static>>,
+    raw: Vec<u8>,
+}
+
+impl Encoder {
+    /// The bytes of an exchange that follows one with this hash. The error says why there are none.
+    pub(crate) fn encode(&mut self, exchange: &Exchange, previous: Digest) -> Result<Vec<u8>, String> {
+        // Before so much is copied.
+        fits(exchange.bodies().map(|body| body.bytes.len() as u64).sum())?;
+        let raw = &mut self.raw;
+        raw.clear();
+        // A large one before doesn't stay in memory.
+        raw.shrink_to(KEPT);
+        raw.push(VERSION);
+        raw.extend(previous.0);
+        raw.extend([0; 8]);
+        chain::write_metadata(exchange, raw);
+        let request = &exchange.request.body.bytes;
+        let lengths = [raw.len() - HEADER, request.len()];
+        for (index, length) in lengths.into_iter().enumerate() {
+            raw[33 + 4 * index..37 + 4 * index].copy_from_slice(&short(length));
+        }
+        raw.extend(&request[..]);
+        for message in exchange.web_socket.iter().flat_map(|part| &part.messages) {
+            raw.extend(short(message.body.bytes.len()));
+            raw.extend(&message.body.bytes[..]);
+        }
+        if let Some(response) = &exchange.response {
+            raw.extend(&response.body.bytes[..]);
+        }
+        fits(raw.len() as u64)?;
+        let failed = |error| format!("it can't be compressed: {error}");
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            none => none.insert(Compressor::new(LEVEL).map_err(failed)?),
+        };
+        let packed = zstd.compress(raw).map_err(failed)?;
+        let mut record = Vec::with_capacity(4 + packed.len());
+        record.extend(short(raw.len()));
+        record.extend(packed);
+        Ok(record)
     }
-    raw.extend(&request[..]);
-    for message in exchange.web_socket.iter().flat_map(|part| &part.messages) {
-        raw.extend(short(message.body.bytes.len()));
-        raw.extend(&message.body.bytes[..]);
-    }
-    if let Some(response) = &exchange.response {
-        raw.extend(&response.body.bytes[..]);
-    }
-    fits(raw.len() as u64)?;
-    let mut record = short(raw.len()).to_vec();
-    record.extend(zstd::bulk::compress(&raw, LEVEL).map_err(|error| format!("it can't be compressed: {error}"))?);
-    Ok(record)
 }
 
 fn fits(length: u64) -> Result<(), String> {
@@ -145,6 +166,10 @@ mod tests {
 
     use super::*;
 
+    fn encode(exchange: &Exchange, previous: Digest) -> Result<Vec<u8>, String> {
+        Encoder::default().encode(exchange, previous)
+    }
+
     fn decode(record: &[u8]) -> Result<Exchange, String> {
         Decoder::default().decode(record)
     }
@@ -171,6 +196,17 @@ mod tests {
             ended: true,
         });
         exchange
+    }
+
+    #[test]
+    fn what_was_encoded_before_makes_no_difference() {
+        let all = [vec![b'x'; 300_000], b"{}".to_vec(), vec![0; 10]].map(|body| exchange(&[body, b"{}".to_vec()]));
+        let mut encoder = Encoder::default();
+        for exchange in &all {
+            let record = encoder.encode(exchange, Digest::of(b"")).unwrap();
+            assert_eq!(record, encode(exchange, Digest::of(b"")).unwrap());
+        }
+        assert!(encoder.raw.capacity() <= KEPT, "{}", encoder.raw.capacity());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
     connection::Connection,
     error::Error,
     marks::{self, Mark, Pending},
+    record::Encoder,
     sessions::State,
     status::ShippingStatus,
 };
@@ -183,7 +184,7 @@ impl Shipping {
         }
         let from = self.first_missing(newest, &sessions, &marks).await?;
         let follower = self.local(move |log| log.follow(Filter::default(), FollowFrom::Position(from))).await?;
-        let mut voyage = Voyage { shipping: self, connection, marks };
+        let mut voyage = Voyage { shipping: self, connection, marks, encoder: Encoder::default() };
         voyage.describe().await?;
         if self.config.status.set_failing(None) {
             tracing::info!("shipping to the archive goes on: {} exchanges behind", self.config.status.state().behind);
@@ -245,6 +246,7 @@ struct Voyage<'a> {
     shipping: &'a Shipping,
     connection: Connection,
     marks: HashMap<SessionId, Mark>,
+    encoder: Encoder,
 }
 
 impl Voyage<'_> {
@@ -328,7 +330,7 @@ impl Voyage<'_> {
             }
         };
         let before = pending.columns.len();
-        pending.push(exchange, Timestamp::from_system(SystemTime::now()).micros())?;
+        pending.push(exchange, Timestamp::from_system(SystemTime::now()).micros(), &mut self.encoder)?;
         if pending.columns.len() > before {
             batch.exchanges += 1;
             batch.oldest.get_or_insert(exchange.started_at.plus(exchange.duration()));
