@@ -342,7 +342,8 @@ impl<H: Handler> Serving<H> {
                     request.extensions_mut().remove::<OnUpgrade>();
                 }
                 let in_flight = InFlight(heads);
-                let mut response = self.handler.handle(context, request).await;
+                // Boxed: hyper moves the future of a request a dozen times, and this one has kilobytes.
+                let mut response = Box::pin(self.handler.handle(context, request)).await;
                 if response.extensions().get::<Reset>().is_some() {
                     link.reset();
                     return Err(WasReset);
