@@ -179,16 +179,30 @@ impl Local {
             if !self.waiting {
                 self.waiting = true;
                 // It ended before its first event: everything after the log's current end is new.
-                if self.seen.is_none()
-                    && let Ok(source @ Source::Log(_)) = Source::open(&self.data)
-                {
-                    self.seen = Some(newest_position(&source)?.to_string());
+                if self.seen.is_none() {
+                    self.find_end()?;
                 }
                 return Ok(Some(News::Waiting));
             }
             thread::sleep(PAUSE);
         }
         Ok(None)
+    }
+
+    /// Finds the log's current end, once no other command has it open, which takes moments.
+    fn find_end(&mut self) -> Result<(), Error> {
+        const TRIES: usize = 10;
+        for _ in 0..TRIES {
+            match Source::open(&self.data) {
+                Ok(source @ Source::Log(_)) => {
+                    self.seen = Some(newest_position(&source)?.to_string());
+                    break;
+                }
+                Err(Error::Open(OpenError::Locked { .. })) => thread::sleep(PAUSE),
+                _ => break,
+            }
+        }
+        Ok(())
     }
 
     fn connect(&self, client: &Client) -> Result<Lines, ConsoleError> {

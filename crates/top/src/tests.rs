@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use nightaudit_console::{ArchiveState, LimitState, NodeUsage};
-use nightaudit_exchange::{Exchange, Filter};
+use nightaudit_exchange::Filter;
 use nightaudit_mews::Contracts;
 use nightaudit_testkit::sample::exchanges;
 use nightaudit_text::Row;
@@ -21,21 +21,30 @@ fn model(size: (u16, u16)) -> Model {
     Model::new(size, NOW.parse().unwrap(), Filter::default())
 }
 
-/// What rows are made of, which takes longer to build than thousands of rows.
-static KINDS: LazyLock<(Vec<Exchange>, Contracts)> = LazyLock::new(|| (exchanges(), Contracts::built_in()));
+/// A row of each kind. To make one takes longer than to show many.
+static KINDS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let contracts = Contracts::built_in();
+    exchanges().iter().map(|exchange| Row::new(exchange, &contracts)).collect()
+});
 
 fn row(number: u32) -> Row {
-    let (kinds, contracts) = &*KINDS;
-    let mut exchange = kinds[number as usize % kinds.len()].clone();
-    exchange.id = nightaudit_exchange::ExchangeId::from_parts(u64::from(number), 0);
-    exchange.started_at = exchange.started_at.plus(Duration::from_millis(100 * u64::from(number)));
-    Row::new(&exchange, contracts)
+    let kind = &KINDS[number as usize % KINDS.len()];
+    Row {
+        id: nightaudit_exchange::ExchangeId::from_parts(u64::from(number), 0),
+        started: kind.started.plus(Duration::from_millis(100 * u64::from(number))),
+        ..kind.clone()
+    }
 }
 
 fn add(model: &mut Model, rows: std::ops::Range<u32>) {
     for number in rows {
         model.update(Event::Feed(model.feed_number, Fed::Row(Box::new(row(number)))));
     }
+}
+
+/// Adds rows with one layout of the screen for all of them.
+fn add_at_once(model: &mut Model, rows: std::ops::Range<u32>) {
+    model.update(Event::Feed(model.feed_number, Fed::History(rows.rev().map(row).collect())));
 }
 
 /// Types letters and, in angle brackets, the names of keys.
@@ -250,7 +259,7 @@ fn it_follows_until_somebody_looks_back() {
 fn what_is_kept_is_bounded_and_the_cursor_stays_on_its_row() {
     let mut model = model((80, 24));
     let kept = u32::try_from(KEEP).unwrap();
-    add(&mut model, 0..kept);
+    add_at_once(&mut model, 0..kept);
     press(&mut model, "kkm");
     let (id, marked) = (model.current().unwrap().id, model.marked.clone());
     assert_eq!(marked.len(), 1);
@@ -258,7 +267,7 @@ fn what_is_kept_is_bounded_and_the_cursor_stays_on_its_row() {
     assert_eq!(model.rows.len(), KEEP);
     assert!(marked.contains(&id) || model.current().is_some());
     assert!(model.rows.iter().any(|row| marked.contains(&row.id)));
-    add(&mut model, kept + 100..3 * kept);
+    add_at_once(&mut model, kept + 100..3 * kept);
     assert!(model.marked.is_empty(), "a mark goes with its row");
 }
 
