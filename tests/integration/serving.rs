@@ -79,12 +79,13 @@ async fn no_secret_reaches_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
-    send(serve.proxy(), &post("bills/add", BODY)).await;
+    assert_eq!(send(serve.proxy(), &post("bills/add", BODY)).await.status, 200);
     let request = "GET /x?AccessToken=access-token-0002 HTTP/1.1\r\nHost: a\r\nCookie: ClientToken=client-token-0003; \
          AccessToken=access-token-0003\r\nAuthorization: Bearer bearer-token-0004\r\nConnection: close\r\n\r\n";
-    send(serve.proxy(), request.as_bytes()).await;
-    let both = lines_of_json(&serve.run(BINARY, &["tail", "--no-follow", "--json"]));
-    assert_eq!(both.len(), 2);
+    assert_eq!(send(serve.proxy(), request.as_bytes()).await.status, 200);
+    let tail = serve.run(BINARY, &["tail", "--no-follow", "--json"]);
+    let both = lines_of_json(&tail);
+    assert_eq!(both.len(), 2, "{}", String::from_utf8_lossy(&tail.stderr));
     assert!(serve.stop().0.success());
     let mut folders = vec![data];
     let mut files = 0;

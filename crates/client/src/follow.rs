@@ -189,7 +189,7 @@ impl Local {
         Ok(None)
     }
 
-    /// Finds the log's current end, once no other command has it open, which takes moments.
+    /// Finds the log's current end, unless a `serve` has it open.
     fn find_end(&mut self) -> Result<(), Error> {
         const TRIES: usize = 10;
         for _ in 0..TRIES {
@@ -198,7 +198,8 @@ impl Local {
                     self.seen = Some(newest_position(&source)?.to_string());
                     break;
                 }
-                Err(Error::Open(OpenError::Locked { .. })) => thread::sleep(PAUSE),
+                // A command that has just locked the log shows, for a moment, the console of the `serve` that was killed.
+                Ok(Source::Console(client)) if self.connect(&client).is_err() => thread::sleep(PAUSE),
                 _ => break,
             }
         }
