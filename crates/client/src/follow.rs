@@ -191,7 +191,7 @@ impl Local {
 
     /// Finds the log's current end, unless a `serve` has it open.
     fn find_end(&mut self) -> Result<(), Error> {
-        const TRIES: usize = 10;
+        const TRIES: usize = 3;
         for _ in 0..TRIES {
             match Source::open(&self.data) {
                 Ok(source @ Source::Log(_)) => {
@@ -199,8 +199,8 @@ impl Local {
                     break;
                 }
                 // A command that has just locked the log shows, for a moment, the console of the `serve` that was killed.
-                Ok(Source::Console(client)) if self.connect(&client).is_err() => thread::sleep(PAUSE),
-                _ => break,
+                Ok(Source::Console(_)) => thread::sleep(PAUSE),
+                Err(_) => break,
             }
         }
         Ok(())

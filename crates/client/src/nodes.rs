@@ -96,17 +96,7 @@ mod tests {
             let mut session = Session::new(id(number), "ci", "demo", Timestamp::from_micros(0));
             session.chains = chains
                 .iter()
-                .map(|(chain, node)| Chain {
-                    session: id(*chain),
-                    node: (*node).to_owned(),
-                    exchanges: 1,
-                    last: 1,
-                    dropped_to: 0,
-                    unrecorded: 0,
-                    imported: None,
-                    missing: 0,
-                    missing_ranges: Vec::new(),
-                })
+                .map(|(chain, node)| Chain { exchanges: 1, last: 1, ..Chain::new(id(*chain), node) })
                 .collect();
             session
         };

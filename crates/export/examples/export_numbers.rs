@@ -15,8 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use nightaudit_exchange::{
-    AdmissionRecord, Body, Decision, Envelope, Exchange, ExchangeId, Header, Outcome, Pseudonym, Request, Response,
-    SessionId, TimesUs, Timestamp, chain,
+    AdmissionRecord, Body, Decision, Envelope, Exchange, ExchangeId, Header, Pseudonym, Request, Response, SessionId,
+    TimesUs, Timestamp, chain, testing::sample,
 };
 use nightaudit_export::{Evidence, ExchangeWriter, Format, SigningKey, VerifyOptions, verify};
 
@@ -138,18 +138,8 @@ fn exchanges(count: u64) -> impl Iterator<Item = Exchange> {
                 waited_ms: 0,
                 retry_after_s: None,
             }),
-            outcome: Outcome::Answered,
-            error: None,
-            web_socket: None,
-            resent_from: None,
-            destination: None,
-            fault: None,
-            direction: nightaudit_exchange::CallDirection::Outgoing,
-            alteration: None,
-            recorded_by: None,
-            notes: Vec::new(),
             previous_hash: Some(last),
-            hash: None,
+            ..sample()
         };
         last = chain::hash(last, &exchange);
         exchange.hash = Some(last);

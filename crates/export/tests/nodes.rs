@@ -25,15 +25,9 @@ fn session(nodes: &[(&str, u64)]) -> Session {
         .iter()
         .enumerate()
         .map(|(number, (node, exchanges))| Chain {
-            session: chain_id(number),
-            node: (*node).to_owned(),
             exchanges: *exchanges,
             last: *exchanges,
-            dropped_to: 0,
-            unrecorded: 0,
-            imported: None,
-            missing: 0,
-            missing_ranges: Vec::new(),
+            ..Chain::new(chain_id(number), node)
         })
         .collect();
     session

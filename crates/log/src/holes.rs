@@ -76,15 +76,10 @@ mod tests {
     fn holes(chains: &[(u64, u64, u64)]) -> Holes {
         let mut session = Session::new(id(0), "ci", "demo", Timestamp::from_micros(0));
         let chain = |(number, (exchanges, last, dropped_to)): (u64, &(u64, u64, u64))| Chain {
-            session: id(number),
-            node: format!("n{number}"),
             exchanges: *exchanges,
             last: *last,
             dropped_to: *dropped_to,
-            unrecorded: 0,
-            imported: None,
-            missing: 0,
-            missing_ranges: Vec::new(),
+            ..Chain::new(id(number), &format!("n{number}"))
         };
         session.chains = (0..).zip(chains).map(chain).collect();
         Holes::of(&[session])

@@ -112,6 +112,24 @@ pub struct Chain {
     pub missing_ranges: Vec<(u64, u64)>,
 }
 
+impl Chain {
+    /// The chain of a node that has recorded nothing yet.
+    #[must_use]
+    pub fn new(session: SessionId, node: &str) -> Self {
+        Self {
+            session,
+            node: node.to_owned(),
+            exchanges: 0,
+            last: 0,
+            dropped_to: 0,
+            unrecorded: 0,
+            imported: None,
+            missing: 0,
+            missing_ranges: Vec::new(),
+        }
+    }
+}
+
 impl Session {
     /// A session without exchanges, neither open nor current.
     #[must_use]

@@ -209,7 +209,7 @@ fn stub() -> Exchange {
         response: None,
         limit: Some(AdmissionRecord {
             decision: Decision::Admitted,
-            rule: String::new().into(),
+            rule: Default::default(),
             used: 0,
             limit: 0,
             waited_ms: 0,
