@@ -10,6 +10,9 @@ const puppeteer = require("puppeteer-core");
 
 const [chromium, address, file] = process.argv.slice(2);
 
+/** How waits look: by a timer, since a page behind another is not drawn, and so has no frame to look at. */
+const PATIENTLY = { timeout: 60_000, polling: 100 };
+
 (async () => {
   const browser = await puppeteer.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-gpu", "--remote-allow-origins=devtools://devtools"], protocolTimeout: 120_000 });
   try {
@@ -18,13 +21,14 @@ const [chromium, address, file] = process.argv.slice(2);
     const tools = await browser.newPage();
     const id = page.target()._targetId;
     await tools.goto(`devtools://devtools/bundled/devtools_app.html?ws=${host}/devtools/page/${id}`);
-    // Its log begins once it is attached.
+    // Its log begins once the browser has answered what the tools ask after their request for the network's events.
     await tools.waitForFunction(async () => {
       const sdk = await import("devtools://devtools/bundled/core/sdk/sdk.js");
-      return sdk.TargetManager.TargetManager.instance().primaryPageTarget()?.model(sdk.NetworkManager.NetworkManager);
-    }, { timeout: 60_000 });
+      const target = sdk.TargetManager.TargetManager.instance().primaryPageTarget();
+      return target?.model(sdk.NetworkManager.NetworkManager) && (await target.runtimeAgent().invoke_evaluate({ expression: "1" })).result?.value === 1;
+    }, PATIENTLY);
     await page.goto(address);
-    await page.waitForFunction(() => document.title === "done", { timeout: 60_000 });
+    await page.waitForFunction(() => document.title === "done", PATIENTLY);
     const har = await tools.evaluate(async () => {
       const [logs, har] = await Promise.all([
         import("devtools://devtools/bundled/models/logs/logs.js"),
