@@ -1,6 +1,9 @@
 //! The browser that reports and the page are opened in, where there is one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use nightaudit_testkit::skip;
 
@@ -26,13 +29,26 @@ fn found(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// The browser, and the folder of the packages that drive it; none, and `what` is said to be skipped, where something is not
-/// installed.
-pub(crate) fn browser(what: &str) -> Option<(PathBuf, PathBuf)> {
+/// A browser, which is this test's until it is dropped.
+pub(crate) struct Browser {
+    pub(crate) program: PathBuf,
+    /// The folder of the packages that drive it.
+    pub(crate) packages: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// The browser, once no other test has one: each has a dozen processes, and several at once leave nothing to the other tests.
+/// None, and `what` is said to be skipped, where something is not installed.
+pub(crate) fn browser(what: &str) -> Option<Browser> {
+    static TURN: Mutex<()> = Mutex::new(());
     let packages = folder();
     let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(found);
     match (chromium, found("node"), packages.join("puppeteer-core").is_dir()) {
-        (Some(chromium), Some(_), true) => Some((chromium, packages)),
+        (Some(program), Some(_), true) => {
+            // A test that failed with it has closed it.
+            let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+            Some(Browser { program, packages, _turn: turn })
+        }
         (chromium, node, installed) => {
             let (chromium, node) = (chromium.is_some(), node.is_some());
             skip(&format!("{what} (chromium: {chromium}, node: {node}, npm packages: {installed})"));

@@ -161,7 +161,7 @@ async fn a_declaration_is_kept_with_a_session_and_a_files_name_tells_its_format(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn report_and_har_open_in_a_browser() {
-    let Some((chromium, packages)) = browser("report and HAR in a browser") else { return };
+    let Some(browser) = browser("report and HAR in a browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let serve = recorded(folder.path()).await;
     let data = folder.path().join("data");
@@ -175,7 +175,7 @@ async fn report_and_har_open_in_a_browser() {
     assert!(run(&data, &["export", "--format", "har", "-o", har.to_str().unwrap()]).status.success());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/check.cjs");
     let mut check = Command::new("node");
-    check.arg(script).arg(chromium).arg(report).arg(har).arg(EXCHANGES.to_string());
-    let found = check.env("NODE_PATH", packages).output().unwrap();
+    check.arg(script).arg(&browser.program).arg(report).arg(har).arg(EXCHANGES.to_string());
+    let found = check.env("NODE_PATH", &browser.packages).output().unwrap();
     assert!(found.status.success(), "{}", said(&found));
 }

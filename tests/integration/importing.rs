@@ -321,7 +321,7 @@ const PAGE: &str = r#"<!doctype html><title>kiosk</title><link rel="icon" href="
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_chromium_writes_is_imported() {
-    let Some((chromium, packages)) = browser("a HAR by Chromium") else { return };
+    let Some(browser) = browser("a HAR by Chromium") else { return };
     let folder = tempfile::tempdir().unwrap();
     let mews = Upstream::scripted(|seen| async move {
         let is_page = seen.head.method == http::Method::GET;
@@ -336,7 +336,7 @@ async fn what_chromium_writes_is_imported() {
     let file = folder.path().join("chromium.har");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/har.cjs");
     let mut node = Command::new("node");
-    node.arg(script).arg(chromium).arg(mews.url()).arg(&file).env("NODE_PATH", packages);
+    node.arg(script).arg(&browser.program).arg(mews.url()).arg(&file).env("NODE_PATH", &browser.packages);
     let output = tokio::task::spawn_blocking(move || node.output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let data = folder.path().join("data");

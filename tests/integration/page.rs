@@ -6,10 +6,10 @@ use crate::browser::browser;
 
 /// Runs a file of `tests/browser`, and fails with the lines it prints.
 fn browser_test(name: &str) {
-    let Some((chromium, packages)) = browser("the page in a browser") else { return };
+    let Some(browser) = browser("the page in a browser") else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(name);
     let mut node = Command::new("node");
-    node.arg(script).arg(env!("CARGO_BIN_EXE_nightaudit")).arg(chromium).env("NODE_PATH", packages);
+    node.arg(script).arg(env!("CARGO_BIN_EXE_nightaudit")).arg(&browser.program).env("NODE_PATH", &browser.packages);
     // The folder for pictures, to look at.
     node.args(std::env::var_os("NIGHTAUDIT_TEST_PICTURES"));
     let output = node.output().unwrap();

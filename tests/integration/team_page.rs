@@ -147,7 +147,7 @@ async fn a_reader_without_a_data_folder_signs_evidence_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_teams_page_has_no_button_that_changes_something() {
-    let Some((chromium, packages)) = browser("the team's page in a browser") else { return };
+    let Some(browser) = browser("the team's page in a browser") else { return };
     let Some(postgres) = Postgres::shared() else { return };
     let (as_node, as_reader) = archive(&postgres);
     let _nodes = two_nodes(&as_node).await;
@@ -155,7 +155,7 @@ async fn the_teams_page_has_no_button_that_changes_something() {
     let viewer = Viewer::start(folder.path(), &["--log", &as_reader]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/team.cjs");
     let mut node = Command::new("node");
-    node.arg(script).arg(env!("CARGO_BIN_EXE_nightaudit")).arg(chromium).env("NODE_PATH", packages);
+    node.arg(script).arg(env!("CARGO_BIN_EXE_nightaudit")).arg(&browser.program).env("NODE_PATH", &browser.packages);
     node.args(std::env::var_os("NIGHTAUDIT_TEST_PICTURES"));
     node.env("TEAM_PAGE", format!("http://{}/#token={}", viewer.host, viewer.token));
     let output = tokio::task::spawn_blocking(move || node.output().unwrap()).await.unwrap();

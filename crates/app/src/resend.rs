@@ -24,15 +24,10 @@ use crate::{config::Settings, limits::Limits, recorder::LogRecorder};
 const PIPE: usize = 64 << 10;
 
 /// What sends requests of this log again.
-pub(crate) fn resending(
-    settings: &Settings,
-    proxy: Proxy<LogRecorder, Limits>,
-    limiter: &Limits,
-    recorder: &LogRecorder,
-    log: &Arc<Log>,
-) -> Resending {
+pub(crate) fn resending(settings: &Settings, proxy: Proxy<LogRecorder, Limits>, log: &Arc<Log>) -> Resending {
     let own = settings.proxy.environment.to_string();
-    let mut proxies = BTreeMap::from([(own.clone(), Arc::new(proxy))]);
+    let proxy = Arc::new(proxy);
+    let mut proxies = BTreeMap::from([(own.clone(), Arc::clone(&proxy))]);
     let mut environments = vec![described(&own, settings.proxy.api.text())];
     for other in settings.environments.iter().filter(|other| other.name != own) {
         let config = ProxyConfig {
@@ -42,7 +37,7 @@ pub(crate) fn resending(
             ..settings.proxy.clone()
         };
         // Tokens are of one environment, so that the limits of all can be in one limiter.
-        match Proxy::new(config, &settings.upstream, limiter.clone(), recorder.clone()) {
+        match proxy.for_hosts(config, &settings.upstream) {
             Ok(proxy) => {
                 environments.push(described(&other.name, other.api.text()));
                 proxies.insert(other.name.clone(), Arc::new(proxy));

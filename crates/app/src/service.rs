@@ -111,7 +111,7 @@ impl Service {
         gauges.started = Some(Timestamp::from_system(SystemTime::now()));
         let addresses = ports.proxy_urls(tls.is_some()).collect();
         gauges.proxy = proxy_state(addresses, &settings, proxy.sibling(recorder.clone()), upstream.clone());
-        gauges.resend = Some(resending(&settings, proxy.sibling(recorder.clone()), &limiter, &recorder, &log));
+        gauges.resend = Some(resending(&settings, proxy.sibling(recorder.clone()), &log));
         let names = settings.console.names.clone();
         let console = Console::new(log.clone(), token.clone(), ports.console.address(), names, gauges);
         ports.console.announce(&log, &settings)?;

@@ -101,6 +101,23 @@ struct Shared<A> {
     shares: Arc<Shares>,
 }
 
+impl<A> Shared<A> {
+    fn new(config: ProxyConfig, route: Route, limiter: A) -> Arc<Self> {
+        let budget = Budget::new(config.keep_total.max(budget::MIN_BUDGET));
+        Arc::new(Self {
+            request_budget: budget.half(),
+            budget,
+            shares: Shares::new(config.queue),
+            route,
+            limiter,
+            ids: Arc::new(IdGenerator::new()),
+            config,
+            tunnels: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        })
+    }
+}
+
 impl<R: Recorder, A: Admit> Proxy<R, A> {
     /// Creates a proxy for the hosts in `config`. Opens no connection, so they need not be reachable.
     ///
@@ -113,31 +130,32 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         limiter: A,
         recorder: R,
     ) -> Result<Self, UpstreamConfigError> {
-        let budget = Budget::new(config.keep_total.max(budget::MIN_BUDGET));
-        let shared = Shared {
-            request_budget: budget.half(),
-            budget,
-            shares: Shares::new(config.queue),
-            route: Route::new(
-                upstream,
-                [&config.api, &config.events],
-                config.max_upstream_connections,
-                config.description,
-            )?,
-            limiter,
-            ids: Arc::new(IdGenerator::new()),
-            config,
-            tunnels: TaskTracker::new(),
-            closing: CancellationToken::new(),
-        };
-        Ok(Self::of(Arc::new(shared), recorder))
+        let hosts = [&config.api, &config.events];
+        let route = Route::new(upstream, hosts, config.max_upstream_connections, config.description)?;
+        Ok(Self::of(Shared::new(config, route, limiter), Arc::new(recorder)))
+    }
+
+    /// Creates a proxy for the hosts in `config`, with this one's limiter, recorder and certificate authorities; those in
+    /// `upstream` are not read.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamConfigError`] if the corporate proxy is invalid.
+    pub fn for_hosts(&self, config: ProxyConfig, upstream: &UpstreamConfig) -> Result<Self, UpstreamConfigError>
+    where
+        A: Clone,
+    {
+        let hosts = [&config.api, &config.events];
+        let route = self.shared.route.to(upstream, hosts, config.max_upstream_connections)?;
+        let shared = Shared::new(config, route, self.shared.limiter.clone());
+        Ok(Self::of(shared, Arc::clone(&self.recorder)))
     }
 
     /// Creates a proxy that shares everything but its upstream connections and `recorder`. Use one per runtime: a
     /// connection is driven by the runtime that opened it, and a request on another would wake that one at every step.
     #[must_use]
     pub fn sibling(&self, recorder: R) -> Self {
-        Self::of(Arc::clone(&self.shared), recorder)
+        Self::of(Arc::clone(&self.shared), Arc::new(recorder))
     }
 
     /// What is particular to the API.
@@ -145,13 +163,13 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         self.shared.config.description
     }
 
-    fn of(shared: Arc<Shared<A>>, recorder: R) -> Self {
+    fn of(shared: Arc<Shared<A>>, recorder: Arc<R>) -> Self {
         let (config, route) = (&shared.config, &shared.route);
         Self {
             api: Upstream::new(config.api.clone(), route, &config.timeouts),
             events: Upstream::for_web_sockets(config.events.clone(), route, &config.timeouts),
             shared,
-            recorder: Arc::new(recorder),
+            recorder,
             recent_tokens: RecentTokens::default(),
         }
     }

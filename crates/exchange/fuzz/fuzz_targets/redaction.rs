@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../tests/api/mod.rs"]
+#[path = "../../tests/exchange/api/mod.rs"]
 mod api;
 
 use std::{io::Write as _, sync::Arc};

@@ -40,4 +40,15 @@ impl Route {
         let (tls_http1, authority_classifier) = (Arc::new(tls_http1), Arc::new(authority_classifier));
         Ok(Self { api, tls, tls_http1, authority_classifier, proxies, limit: ConnectionLimit::new(connections, api) })
     }
+
+    /// Creates a route to other hosts with the same trust.
+    pub(crate) fn to(
+        &self,
+        config: &UpstreamConfig,
+        hosts: [&Origin; 2],
+        connections: usize,
+    ) -> Result<Self, UpstreamConfigError> {
+        let proxies = Arc::new(CorporateProxies::new(&config.proxy, hosts, variable)?);
+        Ok(Self { proxies, limit: ConnectionLimit::new(connections, self.api), ..self.clone() })
+    }
 }

@@ -1,0 +1,225 @@
+//! Tampering, one test per kind.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use nightaudit_exchange::{Body, Exchange, ExchangeId, chain};
+use nightaudit_export::{FindingKind, Format};
+use proptest::prelude::*;
+
+use crate::{
+    bundles::*,
+    samples::{chained, exchange, said},
+};
+
+#[test]
+fn an_edited_exchange_is_named_even_where_all_else_was_made_to_fit() {
+    let files = unpacked(&bundle_of(&evidence(), &recorded()));
+    let id = recorded()[4].id.to_string();
+    for (from, to) in [
+        ("\"status\":200", "\"status\":201"),
+        ("12:00:00Z", "12:00:01Z"),
+        ("\"sequence\":5", "\"sequence\":5,\"note\":1"),
+    ] {
+        let mut edited = lines(&files);
+        assert!(edited[4].contains(from), "{from}");
+        edited[4] = edited[4].replacen(from, to, 1);
+        let found = findings(&resigned(with_lines(&files, &edited), &key()));
+        assert!(names(&found, FindingKind::Altered, &id), "{from}: {found:?}");
+    }
+}
+
+#[test]
+fn a_body_that_shows_something_else_than_its_bytes_is_altered() {
+    let files = unpacked(&bundle_of(&evidence(), &recorded()));
+    let mut edited = lines(&files);
+    // The first answer came in gzip: its text stands beside the bytes that the chain covers.
+    assert!(edited[0].contains("wireBody") && edited[0].contains("Café"));
+    edited[0] = edited[0].replacen("Café", "Cafe", 1);
+    let found = findings(&resigned(with_lines(&files, &edited), &key()));
+    assert!(names(&found, FindingKind::Altered, &recorded()[0].id.to_string()), "{found:?}");
+}
+
+#[test]
+fn a_dropped_exchange_is_missing() {
+    let files = unpacked(&bundle_of(&evidence(), &recorded()));
+    for (place, kept) in [(0, "exchange 1 of"), (2, "exchange 3 of"), (5, "exchange 6 of")] {
+        let mut dropped = lines(&files);
+        dropped.remove(place);
+        let found = findings(&with_lines(&files, &dropped));
+        assert!(names(&found, FindingKind::Missing, kept), "{place}: {found:?}");
+        // The HAR still has it, and tells its id.
+        let id = recorded()[place].id.to_string();
+        assert!(
+            found.iter().any(|finding| finding.file.as_deref() == Some("session.har") && finding.what.contains(&id))
+        );
+    }
+}
+
+#[test]
+fn a_moved_exchange_is_reordered() {
+    let files = unpacked(&bundle_of(&evidence(), &recorded()));
+    let mut moved = lines(&files);
+    moved.swap(2, 3);
+    let found = findings(&with_lines(&files, &moved));
+    assert!(names(&found, FindingKind::Reordered, &recorded()[2].id.to_string()), "{found:?}");
+    assert!(!found.iter().any(|finding| finding.kind == FindingKind::Missing), "{found:?}");
+}
+
+#[test]
+fn a_repeated_exchange_is_inserted() {
+    let files = unpacked(&bundle_of(&evidence(), &recorded()));
+    let mut repeated = lines(&files);
+    repeated.insert(3, repeated[2].clone());
+    let found = findings(&with_lines(&files, &repeated));
+    assert!(names(&found, FindingKind::Inserted, &recorded()[2].id.to_string()), "{found:?}");
+}
+
+#[test]
+fn an_invented_exchange_is_inserted_though_its_own_hash_fits() {
+    let files = unpacked(&bundle_of(&evidence(), &recorded()));
+    for place in [2, 5] {
+        let before = recorded()[place - 1].hash.unwrap();
+        let mut invented = Exchange { previous_hash: Some(before), ..recorded()[place].clone() };
+        invented.id = ExchangeId::from_parts(1, 1);
+        invented.hash = Some(chain::hash(before, &invented));
+        let line = serde_json::to_string(&invented).unwrap() + "\n";
+        for after in [0, 1] {
+            let mut inserted = lines(&files);
+            inserted.insert(place + after, line.clone());
+            let found = findings(&with_lines(&files, &inserted));
+            assert!(names(&found, FindingKind::Inserted, &invented.id.to_string()), "{place} {after}: {found:?}");
+            let genuine = recorded()[place].id.to_string();
+            assert!(!names(&found, FindingKind::Inserted, &genuine), "{place} {after}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn har_and_report_must_agree_even_where_they_were_signed() {
+    let files = unpacked(&bundle_of(&evidence(), &recorded()));
+    let id = recorded()[4].id.to_string();
+    for (name, from, to) in [
+        ("session.har", "\"status\":200,\"statusText\"", "\"status\":204,\"statusText\""),
+        ("report.html", "<b>200</b>", "<b>204</b>"),
+        ("review.json", "\"verdict\": \"not-ready\"", "\"verdict\": \"ready\""),
+    ] {
+        let mut edited = files.clone();
+        let text = String::from_utf8(files[name].clone()).unwrap();
+        let at = text.rfind(from).unwrap_or_else(|| panic!("{name} has no {from}"));
+        edited.insert(name.to_owned(), format!("{}{to}{}", &text[..at], &text[at + from.len()..]).into_bytes());
+        let found = findings(&resigned(edited, &key()));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].kind, found[0].file.as_deref()), (FindingKind::Altered, Some(name)));
+        let last = recorded()[5].id.to_string();
+        assert!(name == "review.json" || found[0].what.contains(&id) || found[0].what.contains(&last), "{found:?}");
+    }
+}
+
+#[test]
+fn single_exports_are_verified_as_far_as_they_go() {
+    for format in [Format::Ndjson, Format::Har] {
+        let mut out = Vec::new();
+        let mut writer = format.writer(&mut out);
+        recorded().iter().for_each(|exchange| writer.write(exchange).unwrap());
+        writer.finish().unwrap();
+        let good = check(&out).unwrap();
+        assert!(good.is_good() && good.exchanges == 6 && !good.notes.is_empty(), "{good:?}");
+        let text = String::from_utf8(out).unwrap();
+        let edited = text.replacen("2026-11-23T12:00:00Z\\\"}", "2026-11-23T12:00:01Z\\\"}", 1);
+        assert_ne!(edited, text);
+        let found = check(edited.as_bytes()).unwrap().findings;
+        assert_eq!(found[0].kind, FindingKind::Altered, "{found:?}");
+        let mut without: Vec<&str> = text.split_inclusive('\n').collect();
+        without.remove(3);
+        let found = check(without.concat().as_bytes()).unwrap().findings;
+        assert!(found.iter().any(|finding| finding.kind == FindingKind::Missing), "{format}: {found:?}");
+    }
+}
+
+#[test]
+fn an_altered_message_of_a_websocket_is_told_with_its_exchange() {
+    let exchanges = chained(vec![exchange(1), said(), exchange(3)]);
+    let id = exchanges[1].id.to_string();
+    let files = unpacked(&bundle_of(&evidence(), &exchanges));
+    assert_eq!(findings(&files), []);
+    let mut edited = lines(&files);
+    assert!(edited[1].contains(r#"{\"a\":1}"#));
+    edited[1] = edited[1].replacen(r#"{\"a\":1}"#, r#"{\"a\":2}"#, 1);
+    let found = findings(&resigned(with_lines(&files, &edited), &key()));
+    assert!(names(&found, FindingKind::Altered, &id), "{found:?}");
+    assert!(names(&found, FindingKind::Altered, "WebSocket message 1 differs"), "{found:?}");
+    // With a matching digest, the hash no longer matches.
+    let mut parted = exchanges[1].clone();
+    parted.web_socket.as_mut().unwrap().messages[0].body = Body::whole("{\"a\":2}".into());
+    edited[1] = serde_json::to_string(&parted).unwrap() + "\n";
+    let found = findings(&resigned(with_lines(&files, &edited), &key()));
+    assert!(names(&found, FindingKind::Altered, &id), "{found:?}");
+}
+
+#[test]
+fn an_altered_message_in_a_har_is_told_with_its_exchange() {
+    let exchanges = chained(vec![said()]);
+    let mut out = Vec::new();
+    let mut writer = Format::Har.writer(&mut out);
+    writer.write(&exchanges[0]).unwrap();
+    writer.finish().unwrap();
+    assert!(check(&out).unwrap().is_good());
+    let text = String::from_utf8(out).unwrap();
+    for (from, to) in
+        [(r#""data":"{\"a\":1}""#, r#""data":"{\"a\":2}""#), ("\"/wA=\"", "\"/wB=\""), ("\"/wA=\"", "\"/w==\"")]
+    {
+        assert!(text.contains(from), "{text}");
+        let found = check(text.replacen(from, to, 1).as_bytes()).unwrap().findings;
+        assert!(found.len() == 1 && found[0].what.contains(&exchanges[0].id.to_string()), "{found:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_byte_of_any_file_is_missed(place: prop::sample::Index, name: prop::sample::Index, flip in 1u8..) {
+        static FILES: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+        let mut files = FILES.get_or_init(|| unpacked(&bundle_of(&evidence(), &recorded()))).clone();
+        let name = files.keys().nth(name.index(files.len())).unwrap().clone();
+        let bytes = files.get_mut(&name).unwrap();
+        let place = place.index(bytes.len());
+        bytes[place] ^= flip;
+        prop_assert!(is_noticed(&packed(&files)), "{name} {place} {flip}");
+    }
+
+    #[test]
+    fn any_byte_of_the_zip_is_missed_or_changes_no_file(place: prop::sample::Index, flip in 1u8..) {
+        static ZIP: OnceLock<Vec<u8>> = OnceLock::new();
+        let zip = ZIP.get_or_init(|| bundle_of(&evidence(), &recorded()));
+        let mut flipped = zip.clone();
+        flipped[place.index(zip.len())] ^= flip;
+        prop_assert!(is_noticed(&flipped) || unpacked(&flipped) == unpacked(zip));
+    }
+
+    #[test]
+    fn whatever_is_done_to_the_lines_is_noticed(place: prop::sample::Index, to: prop::sample::Index, what in 0..4, fit: bool) {
+        static FILES: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+        let files = FILES.get_or_init(|| unpacked(&bundle_of(&evidence(), &recorded())));
+        let mut lines = lines(files);
+        let (place, to) = (place.index(lines.len()), to.index(lines.len()));
+        match what {
+            0 => drop(lines.remove(place)),
+            1 => lines.insert(to, lines[place].clone()),
+            2 if place != to => lines.swap(place, to),
+            2 => return Ok(()),
+            _ => lines.insert(to, serde_json::to_string(&exchange(place as u64)).unwrap() + "\n"),
+        }
+        let mut changed = with_lines(files, &lines);
+        if fit {
+            changed = resigned(changed, &key());
+        }
+        prop_assert!(is_noticed(&packed(&changed)));
+    }
+
+    #[test]
+    fn no_file_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0..4_usize) {
+        let start: &[u8] = [&b"PK\x03\x04"[..], b"{\"id\"", b"{\"log\":{\"entries\":[", b""][kind];
+        let _ = check(&[start, &bytes[..]].concat());
+    }
+}
