@@ -34,6 +34,8 @@ from processes import Failed, Running, clean_environment
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = (64, 1)
+BATCH, SYNC = "nightaudit batch", "nightaudit sync"
+DISK_LOOPS = 3_000
 STREAMS = 10
 STREAM_SECONDS = 120
 MIB = 1 << 20
@@ -51,11 +53,20 @@ class Round:
 
 
 @dataclass
+class Disk:
+    """The median of a bare loop that writes a record of so many bytes and syncs it, in microseconds."""
+
+    bytes: int
+    p50: float
+
+
+@dataclass
 class Figures:
     """All rounds of one contender, by the number of connections."""
 
     rounds: dict[int, list[Round]] = field(default_factory=lambda: {count: [] for count in CONNECTIONS})
     peak: int | None = None
+    disk: list[Disk] = field(default_factory=list)
 
     def median(self, connections: int, name: str) -> float | None:
         values = [getattr(one, name) for one in self.rounds[connections]]
@@ -84,6 +95,7 @@ def main() -> int:
         with upstream(folder / "upstream") as host:
             figures = compare(arguments, contenders, host, folder)
             print(table(figures, arguments.base))
+            print(beside_the_disk(figures))
             if not arguments.no_streams:
                 print(streams(arguments.binary.resolve(), host, folder))
     return 0
@@ -96,7 +108,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 21), metavar="1-20", help="turns of each (3)")
     parser.add_argument("--seconds", type=int, default=5, choices=range(1, 61), metavar="1-60", help="of load (5)")
     parser.add_argument("--only", action="append", metavar="NAME", help="only contenders whose name has this in it")
-    parser.add_argument("--base", default="nightaudit batch", help="whom the ratios are to (nightaudit batch)")
+    parser.add_argument("--base", default=BATCH, help="whom the ratios are to (nightaudit batch)")
     parser.add_argument("--folder", type=Path, help="where logs are written (the system's temporary folder)")
     parser.add_argument("--no-streams", action="store_true", help="leave out the ten large downloads")
     return parser.parse_args()
@@ -128,7 +140,9 @@ def compare(
                     one.rounds[count].append(done)
                 one.peak = max(one.peak or 0, running.usage().peak_bytes)
             if contender.name.startswith("nightaudit"):
-                all_recorded(arguments.binary.resolve(), place / "data", sent)
+                recorded = all_recorded(arguments.binary.resolve(), place / "data", sent)
+                if contender.name == SYNC:
+                    one.disk.append(bare_loop(place, recorded))
             shutil.rmtree(place)
             say(turn, contender.name, one)
     return figures
@@ -163,7 +177,7 @@ def same_answer(name: str, port: int) -> None:
     connection.close()
 
 
-def all_recorded(binary: Path, data: Path, sent: int) -> None:
+def all_recorded(binary: Path, data: Path, sent: int) -> int:
     """The figures count only if everything that was answered is in the log."""
     command = [str(binary), "sessions", "--json", "--data", str(data)]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False)
@@ -172,6 +186,35 @@ def all_recorded(binary: Path, data: Path, sent: int) -> None:
     recorded = sum(json.loads(line)["exchanges"] for line in done.stdout.splitlines())
     if recorded < sent:
         raise Failed(f"{sent} requests were answered and {recorded} recorded")
+    return recorded
+
+
+def bare_loop(place: Path, recorded: int) -> Disk:
+    """What the disk alone takes for a record: the log's bytes of one, appended to a file and synced, again and again."""
+    size = sum(file.stat().st_size for file in (place / "data").rglob("*.seg")) // recorded
+    record = os.urandom(size)
+    times = []
+    with (place / "bare").open("wb", buffering=0) as file:
+        for _ in range(DISK_LOOPS):
+            began = time.perf_counter_ns()
+            file.write(record)
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter_ns() - began) / 1000)
+    return Disk(size, statistics.median(times))
+
+
+def beside_the_disk(figures: dict[str, Figures]) -> str:
+    """How far `sync` is above `batch` at one connection, beside what the disk alone takes in the same rounds."""
+    if SYNC not in figures or BATCH not in figures:
+        return ""
+    sync, batch = figures[SYNC], figures[BATCH]
+    above = sync.median(1, "p50") - batch.median(1, "p50")
+    loop = statistics.median(one.p50 for one in sync.disk)
+    size = statistics.median(one.bytes for one in sync.disk)
+    return (
+        f"At one connection the median with `sync` is {above:,.0f} µs above that with `batch`. A bare loop of one write of "
+        f"{size:,.0f} bytes and one `fdatasync`, after each round: {loop:,.0f} µs, so {above / loop:.2f} of it.\n"
+    )
 
 
 def streams(binary: Path, host: Running, folder: Path) -> str:

@@ -245,7 +245,7 @@ async fn a_tail_that_is_not_read_loses_nothing_and_holds_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn regression_a_waiting_tail_sends_no_token_to_what_a_killed_serve_left_in_the_lock_file() {
+async fn regression_a_waiting_tail_sends_no_token_to_what_a_killed_serve_left_in_its_file() {
     let mews = Upstream::responding(200, "{}").await;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -257,7 +257,7 @@ async fn regression_a_waiting_tail_sends_no_token_to_what_a_killed_serve_left_in
     serve.kill();
     // Somebody else listens there by now.
     let stranger = Upstream::responding(200, "{}").await;
-    std::fs::write(data.join("lock"), format!("1\n{}\n", stranger.url().replace("localhost", "127.0.0.1"))).unwrap();
+    std::fs::write(data.join("console"), format!("{}\n", stranger.url().replace("localhost", "127.0.0.1"))).unwrap();
     let mut second = Tail::start(&data, &["-n", "1"]);
     assert_eq!(second.operation().await, "bills/add");
     let serve = Process::serve_on(BINARY, &data, &arguments);

@@ -247,7 +247,7 @@ async fn a_directory_owned_or_writable_by_others_is_refused() {
     let serve = || Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "s"]);
     assert!(serve().stop().0.success());
 
-    for name in ["lock", "journal", "console-token"] {
+    for name in ["lock", "console", "journal", "console-token"] {
         let path = data.join(name);
         let before = fs::read(&path).unwrap();
         mode(&path, 0o666);
@@ -279,10 +279,13 @@ fn the_consoles_token_is_sent_to_this_machine_only() {
     mode(&data, 0o700);
     fs::write(data.join("console-token"), format!("{}\n", "A".repeat(43))).unwrap();
     mode(&data.join("console-token"), 0o600);
-    fs::write(data.join("lock"), "1\nhttp://192.0.2.1:8081\n").unwrap();
-    // Another process holds the lock.
-    let lock = fs::OpenOptions::new().read(true).write(true).open(data.join("lock")).unwrap();
-    lock.lock().unwrap();
+    // Another process holds the locks.
+    let _locks = [("lock", "1\n"), ("console", "http://192.0.2.1:8081\n")].map(|(name, text)| {
+        fs::write(data.join(name), text).unwrap();
+        let lock = fs::File::options().read(true).write(true).open(data.join(name)).unwrap();
+        lock.lock().unwrap();
+        lock
+    });
     let output = Command::new(BINARY).args(["sessions", "--data"]).arg(&data).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("192.0.2.1:8081") && said.contains("this machine only"), "{said}");

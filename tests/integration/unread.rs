@@ -317,7 +317,7 @@ async fn an_export_that_is_interrupted_leaves_no_file() {
 struct Silent {
     data: tempfile::TempDir,
     _task: tokio_util::task::AbortOnDropHandle<()>,
-    _lock: std::fs::File,
+    _locks: [std::fs::File; 2],
 }
 
 impl Silent {
@@ -328,9 +328,13 @@ impl Silent {
         let data = tempfile::tempdir().unwrap();
         std::fs::copy(like.join("console-token"), data.path().join("console-token")).unwrap();
         std::fs::create_dir(data.path().join("sessions")).unwrap();
-        std::fs::write(data.path().join("lock"), format!("{}\nhttp://{address}\n", std::process::id())).unwrap();
-        let lock = std::fs::OpenOptions::new().read(true).write(true).open(data.path().join("lock")).unwrap();
-        lock.lock().unwrap();
+        let locks =
+            [("lock", std::process::id().to_string()), ("console", format!("http://{address}"))].map(|(name, text)| {
+                std::fs::write(data.path().join(name), text + "\n").unwrap();
+                let lock = std::fs::File::options().read(true).write(true).open(data.path().join(name)).unwrap();
+                lock.lock().unwrap();
+                lock
+            });
         let task = tokio::spawn(async move {
             let mut held = Vec::new();
             loop {
@@ -349,7 +353,7 @@ impl Silent {
                 held.push(stream);
             }
         });
-        Self { data, _task: tokio_util::task::AbortOnDropHandle::new(task), _lock: lock }
+        Self { data, _task: tokio_util::task::AbortOnDropHandle::new(task), _locks: locks }
     }
 }
 

@@ -1,22 +1,33 @@
 //! The lock on the data folder.
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    fs, io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::{error::OpenError, private};
 
+/// The file with the address of the owner's console.
+const CONSOLE: &str = "console";
+
 /// The lock on a data folder: a file that is locked while this value lives and names its owner.
 ///
-/// It is an operating system lock, so a killed owner leaves none behind.
+/// It is an operating system lock, so a killed owner leaves none behind. The address of the owner's console is in a second
+/// file, `console`, which is locked, too, once a killed owner's address is no longer in it. In one file that address would be
+/// that of each new owner until it is overwritten, and commands would send the token to whoever listens there by now.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    file: Mutex<fs::File>,
+    dir: PathBuf,
+    /// Locked until it is closed.
+    _file: fs::File,
+    console: Mutex<Option<fs::File>>,
 }
+
+/// How often the lock of `console` is tried, 10 ms apart. Commands hold it only to see whether it is free.
+const TRIES: u32 = 200;
 
 impl Lock {
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
@@ -30,17 +41,26 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                let (pid, console) = owner(&file);
-                return Err(OpenError::Locked { dir: PathBuf::from(dir), pid, console });
+                return Err(Self::locked(dir, &file));
             }
             Err(fs::TryLockError::Error(source)) => return Err(failed("lock", source)),
         }
-        let lock = Self { file: Mutex::new(file) };
-        match lock.write(None) {
+        let text = format!("{}\n", std::process::id());
+        // In this order no new block is needed, so this works on a full disk.
+        match file.write_all_at(text.as_bytes(), 0).and_then(|()| file.set_len(text.len() as u64)) {
             // The lock is what matters: its holder may have to free space on a full disk.
             Err(source) if source.kind() != io::ErrorKind::StorageFull => Err(failed("write", source)),
-            _ => Ok(lock),
+            _ => Ok(Self::of(dir, file)),
         }
+    }
+
+    fn of(dir: &Path, file: fs::File) -> Self {
+        Self { dir: dir.to_owned(), _file: file, console: Mutex::new(None) }
+    }
+
+    fn locked(dir: &Path, file: &fs::File) -> OpenError {
+        let pid = first_line(file).and_then(|pid| pid.parse().ok());
+        OpenError::Locked { dir: dir.to_owned(), pid, console: Self::console(dir).ok().flatten() }
     }
 
     /// A shared lock for a reader that can't write: it excludes owners but not other readers. `None` if there is no
@@ -52,68 +72,81 @@ impl Lock {
     pub(crate) fn share(dir: &Path) -> Result<Option<Self>, OpenError> {
         let Ok(file) = private::open(fs::OpenOptions::new().read(true), &dir.join("lock")) else { return Ok(None) };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Self { file: Mutex::new(file) })),
-            Err(fs::TryLockError::WouldBlock) => {
-                let (pid, console) = owner(&file);
-                Err(OpenError::Locked { dir: PathBuf::from(dir), pid, console })
-            }
+            Ok(()) => Ok(Some(Self::of(dir, file))),
+            Err(fs::TryLockError::WouldBlock) => Err(Self::locked(dir, &file)),
             Err(fs::TryLockError::Error(_)) => Ok(None),
         }
     }
 
     /// The console of the folder's owner; `None` if there is no owner or it has no console (yet).
     ///
-    /// The lock tells whether there is an owner. A killed owner's address is ignored and removed, so that no token is
-    /// sent to whoever listens there now, and the next call need not try the lock.
+    /// What is in the file is its owner's word only while that holds the lock, and so it is read after the lock was seen.
     pub(crate) fn console(dir: &Path) -> io::Result<Option<String>> {
-        let path = dir.join("lock");
-        // A folder that can't be written has no owner, or one with other rights: reading is enough to tell.
-        let opened = private::open(fs::OpenOptions::new().read(true).write(true), &path)
-            .or_else(|_| private::open(fs::OpenOptions::new().read(true), &path));
-        let file = match opened {
+        let file = match private::open(fs::OpenOptions::new().read(true), &dir.join(CONSOLE)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Some(console) = owner(&file).1 else { return Ok(None) };
-        match file.try_lock() {
+        match file.try_lock_shared() {
             // Released at once, with the file.
-            Ok(()) => {
-                let _ = file.set_len(0);
-                Ok(None)
-            }
-            Err(fs::TryLockError::WouldBlock) => Ok(Some(console)),
+            Ok(()) => Ok(None),
+            Err(fs::TryLockError::WouldBlock) => Ok(first_line(&file)),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }
 
     /// Writes the address of the owner's console, where commands find it.
-    pub(crate) fn write(&self, console: Option<&str>) -> io::Result<()> {
-        let file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut text = std::process::id().to_string();
-        if let Some(console) = console {
-            text.push('\n');
-            text.push_str(console);
-        }
-        text.push('\n');
-        // In this order no new block is needed, so this works on a full disk.
-        file.write_all_at(text.as_bytes(), 0)?;
-        file.set_len(text.len() as u64)
+    pub(crate) fn write(&self, console: &str) -> io::Result<()> {
+        let mut kept = self.console.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match kept.take() {
+            Some(file) => file,
+            None => private::open(
+                fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600),
+                &self.dir.join(CONSOLE),
+            )?,
+        };
+        // The address of a killed owner goes first. A file with a blank first line has none; in this order, and without
+        // making it shorter, a full disk needs no new block.
+        file.write_all_at(b"\n", 0)?;
+        lock(&file)?;
+        let text = format!("{console}\n");
+        let (first, rest) = text.split_at(1.min(text.len()));
+        file.write_all_at(rest.as_bytes(), 1)?;
+        file.set_len(text.len() as u64)?;
+        // With this byte the address is there, whole.
+        file.write_all_at(first.as_bytes(), 0)?;
+        *kept = Some(file);
+        Ok(())
     }
 }
 
-fn owner(file: &fs::File) -> (Option<u32>, Option<String>) {
-    let mut text = String::new();
-    if file.take(4096).read_to_string(&mut text).is_err() {
-        return (None, None);
+/// Locks the file, once the commands that try its lock have let it go.
+fn lock(file: &fs::File) -> io::Result<()> {
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
     }
-    let mut lines = text.lines().map(str::trim);
-    (lines.next().and_then(|pid| pid.parse().ok()), lines.next().filter(|line| !line.is_empty()).map(str::to_owned))
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "another process holds its lock"))
+}
+
+/// The first line of the file, unless it is blank.
+fn first_line(file: &fs::File) -> Option<String> {
+    let mut text = [0; 4096];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let line = str::from_utf8(&text[..length]).ok()?.lines().next()?.trim();
+    Some(line.to_owned()).filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
     use super::*;
+
+    const ADDRESS: &str = "http://127.0.0.1:8081";
 
     #[test]
     fn only_the_lock_holder_has_a_console() {
@@ -121,12 +154,64 @@ mod tests {
         assert_eq!(Lock::console(dir.path()).unwrap(), None);
         let lock = Lock::take(dir.path()).unwrap();
         assert_eq!(Lock::console(dir.path()).unwrap(), None);
-        lock.write(Some("http://127.0.0.1:8081")).unwrap();
-        assert_eq!(Lock::console(dir.path()).unwrap().as_deref(), Some("http://127.0.0.1:8081"));
+        lock.write("http://127.0.0.1:65535").unwrap();
+        lock.write(ADDRESS).unwrap();
+        assert_eq!(Lock::console(dir.path()).unwrap().as_deref(), Some(ADDRESS));
+        let Err(OpenError::Locked { pid, console, .. }) = Lock::take(dir.path()) else { panic!("locked twice") };
+        assert_eq!((pid, console.as_deref()), (Some(std::process::id()), Some(ADDRESS)));
         // As after a kill: the file keeps its content.
         drop(lock);
+        assert_eq!(fs::read_to_string(dir.path().join(CONSOLE)).unwrap(), format!("{ADDRESS}\n"));
         assert_eq!(Lock::console(dir.path()).unwrap(), None);
-        assert_eq!(fs::read_to_string(dir.path().join("lock")).unwrap(), "");
-        Lock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_owner_left_is_gone_before_the_file_is_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        fs::write(dir.path().join(CONSOLE), "http://127.0.0.1:65535\n").unwrap();
+        // A command that looks for a console keeps the new owner from locking the file.
+        let command = fs::File::open(dir.path().join(CONSOLE)).unwrap();
+        command.lock_shared().unwrap();
+        std::thread::scope(|scope| {
+            let written = scope.spawn(|| lock.write(ADDRESS));
+            let gone = (0..TRIES / 2).any(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                first_line(&command).is_none()
+            });
+            assert!(gone, "it is still there");
+            drop(command);
+            written.join().unwrap().unwrap();
+        });
+        assert_eq!(Lock::console(dir.path()).unwrap().as_deref(), Some(ADDRESS));
+    }
+
+    #[test]
+    fn regression_a_new_owner_had_the_console_of_a_killed_one_for_a_moment() {
+        const OWNERS: usize = 400;
+        let dir = tempfile::tempdir().unwrap();
+        // The number of the owner, which is also in its address. All before it are gone.
+        let owner = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while owner.load(SeqCst) < OWNERS {
+                        let first = owner.load(SeqCst);
+                        let Some(console) = Lock::console(dir.path()).unwrap() else { continue };
+                        let number: usize = console.strip_prefix("http://localhost/").unwrap().parse().unwrap();
+                        assert!(number >= first, "{console} while {first} or a later one is the owner");
+                    }
+                });
+            }
+            for number in 0..OWNERS {
+                owner.store(number, SeqCst);
+                // As after a kill, the files keep their content. Every other owner has no console, such as `sessions delete`.
+                let lock = Lock::take(dir.path()).unwrap();
+                if number % 2 == 0 {
+                    lock.write(&format!("http://localhost/{number}")).unwrap();
+                }
+            }
+            owner.store(OWNERS, SeqCst);
+        });
     }
 }

@@ -277,20 +277,20 @@ impl Log {
         Follower::new(Arc::clone(&self.shared), filter, from)
     }
 
-    /// Writes the console's address to the lock file, where commands find it. Does nothing for a read-only log.
+    /// Writes the console's address to the file `console`, where commands find it. Does nothing for a read-only log.
     ///
     /// # Errors
     ///
     /// The error of the operating system.
     pub fn set_console(&self, address: &str) -> io::Result<()> {
-        self.lock.as_ref().map_or(Ok(()), |lock| lock.write(Some(address)))
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.write(address))
     }
 
     /// The console of the process that owns this data folder; `None` if there is no owner or it has no console.
     ///
     /// # Errors
     ///
-    /// An error reading the lock file.
+    /// An error reading the file.
     pub fn console_of(dir: &Path) -> io::Result<Option<String>> {
         Lock::console(dir)
     }

@@ -11,7 +11,7 @@ use rustix::{fs::OFlags, process::geteuid};
 /// The file with the key for pseudonyms of property values: 64 hexadecimal digits.
 pub(crate) const REDACTION_KEY: &str = "redaction-key";
 /// Files of a data folder that are secret or reveal what is recorded.
-const FILES: [&str; 6] = ["lock", "journal", "ledger", "console-token", "signing-key", REDACTION_KEY];
+const FILES: [&str; 7] = ["lock", "console", "journal", "ledger", "console-token", "signing-key", REDACTION_KEY];
 /// Folders of a data folder.
 const FOLDERS: [&str; 2] = ["sessions", "index"];
 
