@@ -131,7 +131,9 @@ test(async (it, folder) => {
       page.allowed.push(/404 \(Not Found\)/);
       for (const [name, hash, selector] of views) {
         await page.evaluate((hash) => (location.hash = hash), hash);
-        await page.waitForSelector(selector);
+        await page.waitForSelector(selector).catch(async (error) => {
+          throw new Error(`${name}: ${error.message}, but ${await page.evaluate(() => `${location.hash}: ${document.body.innerText}`)}`);
+        });
         if (name === "response") {
           await page.type(".find-bar input", "confirmed");
           await page.waitForSelector("mark");
