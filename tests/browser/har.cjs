@@ -10,7 +10,7 @@ const puppeteer = require("puppeteer-core");
 
 const [chromium, address, file] = process.argv.slice(2);
 
-/** How waits look: by a timer, since a page behind another is not drawn, and so has no frame to look at. */
+/** Waits poll by a timer: a page behind another is not drawn, so it has no animation frames. */
 const PATIENTLY = { timeout: 60_000, polling: 100 };
 
 (async () => {
@@ -21,7 +21,7 @@ const PATIENTLY = { timeout: 60_000, polling: 100 };
     const tools = await browser.newPage();
     const id = page.target()._targetId;
     await tools.goto(`devtools://devtools/bundled/devtools_app.html?ws=${host}/devtools/page/${id}`);
-    // Its log begins once the browser has answered what the tools ask after their request for the network's events.
+    // Requests are logged once `Network.enable` is answered, and the browser answers in order.
     await tools.waitForFunction(async () => {
       const sdk = await import("devtools://devtools/bundled/core/sdk/sdk.js");
       const target = sdk.TargetManager.TargetManager.instance().primaryPageTarget();

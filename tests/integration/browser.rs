@@ -29,7 +29,7 @@ fn found(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// A browser, which is this test's until it is dropped.
+/// The browser. No other test has one until this is dropped.
 pub(crate) struct Browser {
     pub(crate) program: PathBuf,
     /// The folder of the packages that drive it.
@@ -37,15 +37,15 @@ pub(crate) struct Browser {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// The browser, once no other test has one: each has a dozen processes, and several at once leave nothing to the other tests.
-/// None, and `what` is said to be skipped, where something is not installed.
+/// Waits until no other test has the browser: each is a dozen processes, and several at once would starve the other tests.
+/// None, and `what` is reported as skipped, where something is not installed.
 pub(crate) fn browser(what: &str) -> Option<Browser> {
     static TURN: Mutex<()> = Mutex::new(());
     let packages = folder();
     let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(found);
     match (chromium, found("node"), packages.join("puppeteer-core").is_dir()) {
         (Some(program), Some(_), true) => {
-            // A test that failed with it has closed it.
+            // A test that failed has closed its browser.
             let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
             Some(Browser { program, packages, _turn: turn })
         }

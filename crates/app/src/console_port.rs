@@ -51,12 +51,12 @@ impl ConsolePort {
         format!("{}://{}", scheme(self.tls), wiring::reachable(self.address))
     }
 
-    /// Writes the address for local commands to the log's lock file, where they look for it.
+    /// Writes the address for local commands to the data folder's `console`, where they look for it.
     pub(crate) fn announce(&self, log: &Log, settings: &Settings) -> Result<(), StartError> {
         let for_commands =
             self.commands.as_ref().map_or(Ok(self.address), TcpListener::local_addr).map_err(StartError::System)?;
         log.set_console(&format!("http://{}", wiring::reachable(for_commands)))
-            .map_err(|source| StartError::LockFile { folder: settings.data.clone(), source })
+            .map_err(|source| StartError::ConsoleFile { folder: settings.data.clone(), source })
     }
 
     /// Serves until `stop` is cancelled and followers have been told; the tasks end then.

@@ -56,9 +56,9 @@ pub enum StartError {
         /// The log's error.
         source: ReadError,
     },
-    /// The console's address can't be written to the lock file, where commands look for it.
-    #[error("can't write the lock file in {}", folder.display())]
-    LockFile {
+    /// The console's address can't be written to the file `console`, where commands look for it.
+    #[error("can't write the console's address to {}", folder.join("console").display())]
+    ConsoleFile {
         /// The data folder.
         folder: PathBuf,
         /// The I/O error.

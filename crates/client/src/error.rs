@@ -88,8 +88,8 @@ pub struct Unreadable {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsoleError {
-    /// The lock file names an address of another machine.
-    #[error("the lock file has the console at {0}: the token is sent to this machine only")]
+    /// The data folder names a console on another machine.
+    #[error("the data folder names a console at {0}: the token is sent to this machine only")]
     Foreign(String),
     /// The runtime for network operations can't be created.
     #[error("can't create a runtime for network operations")]

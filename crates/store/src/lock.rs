@@ -16,8 +16,9 @@ const CONSOLE: &str = "console";
 /// The lock on a data folder: a file that is locked while this value lives and names its owner.
 ///
 /// It is an operating system lock, so a killed owner leaves none behind. The address of the owner's console is in a second
-/// file, `console`, which is locked, too, once a killed owner's address is no longer in it. In one file that address would be
-/// that of each new owner until it is overwritten, and commands would send the token to whoever listens there by now.
+/// file, `console`. Its owner overwrites what a killed one left there before locking it, so the address in a locked file is
+/// always its owner's. With a single file, a new owner would hold the lock on a killed one's address for a moment, and a
+/// command could send the token to whoever listens there now.
 #[derive(Debug)]
 pub(crate) struct Lock {
     dir: PathBuf,
@@ -26,7 +27,7 @@ pub(crate) struct Lock {
     console: Mutex<Option<fs::File>>,
 }
 
-/// How often the lock of `console` is tried, 10 ms apart. Commands hold it only to see whether it is free.
+/// How often locking `console` is tried, 10 ms apart.
 const TRIES: u32 = 200;
 
 impl Lock {
@@ -40,9 +41,7 @@ impl Lock {
         .map_err(|source| failed("write", source))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Self::locked(dir, &file));
-            }
+            Err(fs::TryLockError::WouldBlock) => return Err(Self::locked(dir, &file)),
             Err(fs::TryLockError::Error(source)) => return Err(failed("lock", source)),
         }
         let text = format!("{}\n", std::process::id());
@@ -80,7 +79,7 @@ impl Lock {
 
     /// The console of the folder's owner; `None` if there is no owner or it has no console (yet).
     ///
-    /// What is in the file is its owner's word only while that holds the lock, and so it is read after the lock was seen.
+    /// The lock is tried before the file is read: without an owner, its content is that of a killed one.
     pub(crate) fn console(dir: &Path) -> io::Result<Option<String>> {
         let file = match private::open(fs::OpenOptions::new().read(true), &dir.join(CONSOLE)) {
             Ok(file) => file,
@@ -105,22 +104,22 @@ impl Lock {
                 &self.dir.join(CONSOLE),
             )?,
         };
-        // The address of a killed owner goes first. A file with a blank first line has none; in this order, and without
-        // making it shorter, a full disk needs no new block.
+        // Removes a killed owner's address: a blank first line means no address. Truncating would free a block that a full
+        // disk may not give back.
         file.write_all_at(b"\n", 0)?;
         lock(&file)?;
         let text = format!("{console}\n");
-        let (first, rest) = text.split_at(1.min(text.len()));
-        file.write_all_at(rest.as_bytes(), 1)?;
+        let (first, rest) = text.as_bytes().split_at(1);
+        file.write_all_at(rest, 1)?;
         file.set_len(text.len() as u64)?;
-        // With this byte the address is there, whole.
-        file.write_all_at(first.as_bytes(), 0)?;
+        // The first byte last: the address is there as a whole, or not at all.
+        file.write_all_at(first, 0)?;
         *kept = Some(file);
         Ok(())
     }
 }
 
-/// Locks the file, once the commands that try its lock have let it go.
+/// Locks the file. Commands that look for a console hold a shared lock for a moment.
 fn lock(file: &fs::File) -> io::Result<()> {
     for _ in 0..TRIES {
         match file.try_lock() {
@@ -129,7 +128,7 @@ fn lock(file: &fs::File) -> io::Result<()> {
             Err(fs::TryLockError::Error(error)) => return Err(error),
         }
     }
-    Err(io::Error::new(io::ErrorKind::WouldBlock, "another process holds its lock"))
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "another process has locked it"))
 }
 
 /// The first line of the file, unless it is blank.
@@ -170,7 +169,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lock = Lock::take(dir.path()).unwrap();
         fs::write(dir.path().join(CONSOLE), "http://127.0.0.1:65535\n").unwrap();
-        // A command that looks for a console keeps the new owner from locking the file.
+        // A command looking for a console keeps the new owner from locking the file.
         let command = fs::File::open(dir.path().join(CONSOLE)).unwrap();
         command.lock_shared().unwrap();
         std::thread::scope(|scope| {
