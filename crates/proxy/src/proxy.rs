@@ -5,6 +5,7 @@ mod request_head;
 mod request_target;
 mod response;
 mod sender;
+mod shared;
 mod web_socket;
 
 use std::{
@@ -28,20 +29,18 @@ use nightaudit_fault::Plan;
 use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Handler, Refusal, RefusalKind, RequestContext};
 use nightaudit_mews::envelope;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::sender::captured;
 use self::{
     request_target::{authority, with_path},
     sender::{RecentTokens, Sender},
+    shared::Shared,
 };
 use crate::{
     Origin, ProxyConfig, UpstreamConfig, UpstreamConfigError,
     admission::{self, SendNotes},
     body_recorder::BodyRecorder,
-    budget::{self, Budget},
     headers::{self, Hop},
-    ids::IdGenerator,
     local_response::LocalResponse,
     pace::BodyPace,
     pending::PendingExchange,
@@ -49,7 +48,6 @@ use crate::{
     request_body::{BodyPrefix, Upload},
     response_body::ProxyBody,
     response_head::{Framing, ProxyAddress, switches_to_web_socket},
-    shares::Shares,
     upstream::{Body, Lease, Route, Upstream},
 };
 
@@ -86,36 +84,6 @@ pub struct SentAgain {
     pub of: ExchangeId,
     /// Receives the id of the new exchange.
     pub id: Arc<OnceLock<ExchangeId>>,
-}
-
-/// State shared by a proxy and its [`sibling`](Proxy::sibling)s.
-struct Shared<A> {
-    config: ProxyConfig,
-    route: Route,
-    limiter: A,
-    ids: Arc<IdGenerator>,
-    tunnels: TaskTracker,
-    closing: CancellationToken,
-    budget: Arc<Budget>,
-    request_budget: Arc<Budget>,
-    shares: Arc<Shares>,
-}
-
-impl<A> Shared<A> {
-    fn new(config: ProxyConfig, route: Route, limiter: A) -> Arc<Self> {
-        let budget = Budget::new(config.keep_total.max(budget::MIN_BUDGET));
-        Arc::new(Self {
-            request_budget: budget.half(),
-            budget,
-            shares: Shares::new(config.queue),
-            route,
-            limiter,
-            ids: Arc::new(IdGenerator::new()),
-            config,
-            tunnels: TaskTracker::new(),
-            closing: CancellationToken::new(),
-        })
-    }
 }
 
 impl<R: Recorder, A: Admit> Proxy<R, A> {

@@ -5,12 +5,12 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, ExchangeId, Failure,
-    FailureKind, Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, Timestamp, chain,
+    Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, Failure, FailureKind,
+    Head, Pseudonym, PseudonymKey, Redactor, SessionId, chain,
 };
 use proptest::prelude::*;
 
-use crate::api::API;
+use crate::{api::API, captures};
 
 const ACCESS: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
 const CLIENT: &str = "E0D439EE522F44368DC78E1BFB03710C-D24FB11DBE31D4621C4817E028D9E1D";
@@ -19,14 +19,9 @@ const KEY: PseudonymKey = PseudonymKey([7; 32]);
 
 fn capture(request: &[u8], response: &[u8]) -> Capture {
     Capture {
-        id: ExchangeId::from_parts(1, 2),
-        session: None,
-        environment: "demo".into(),
-        received: Timestamp::from_micros(1_800_000_000_123_456),
         forwarded: Some(Duration::from_micros(210)),
         response_head: Some(Duration::from_micros(84_312)),
         response_end: Some(Duration::from_micros(85_120)),
-        peer: "127.0.0.1:51234".parse().unwrap(),
         envelope: CapturedEnvelope {
             access_token: Some(ACCESS.into()),
             client_token: Some(CLIENT.into()),
@@ -47,16 +42,7 @@ fn capture(request: &[u8], response: &[u8]) -> Capture {
             head: head("HTTP/1.1 200 OK", &[("Request-Id", "00-abc-01"), ("content-type", "application/json")]),
             body: CapturedBody::whole(Bytes::copy_from_slice(response)),
         }),
-        limit: None,
-        outcome: Outcome::Answered,
-        error: None,
-        fault: None,
-        direction: nightaudit_exchange::CallDirection::Outgoing,
-        web_socket: None,
-        resent_from: None,
-        memory: Default::default(),
-        destination: None,
-        notes: Vec::new(),
+        ..captures::capture()
     }
 }
 

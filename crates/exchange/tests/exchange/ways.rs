@@ -2,19 +2,20 @@
 //! recorded data contains it. Each way is tried with a token in Mews' form and with one in no particular form, which
 //! nothing else in the exchange reveals.
 
-use std::{io::Write as _, sync::Arc};
+use std::io::Write as _;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
-    Body, Capture, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
-    CapturedWebSocket, Direction, Exchange, ExchangeId, Failure, FailureKind, Head, Header, Omitted, Outcome,
-    PseudonymKey, Redactor, SessionId, Timestamp, Withheld,
+    Body, Capture, CapturedBody, CapturedMessage, CapturedWebSocket, Direction, Exchange, ExchangeId, Failure,
+    FailureKind, Header, Omitted, Outcome, PseudonymKey, Redactor, SessionId, Timestamp, Withheld,
 };
 use proptest::prelude::*;
 
-use crate::api::API;
+use crate::{
+    api::API,
+    captures::{capture, head},
+};
 
 const MEWS: &str = "5F56B9903A834F199E28AD20015E58CA-5C6A1A00550634911534AD6A098E8B7";
 const OWN: &str = "kQ7own-secret.Token_42";
@@ -145,48 +146,6 @@ const ENCODINGS: [(&str, Encode); 16] = [
     ("zstd", |text| zstd::encode_all(text.as_bytes(), 1).unwrap()),
     ("UTF-16 after other bytes", |text| [&b"\x01\x02\x03"[..], &units(text, false, false)].concat()),
 ];
-
-fn capture() -> Capture {
-    Capture {
-        id: ExchangeId::from_parts(1, 2),
-        session: None,
-        environment: "demo".into(),
-        received: Timestamp::from_micros(1_800_000_000_123_456),
-        forwarded: None,
-        response_head: None,
-        response_end: None,
-        peer: "127.0.0.1:51234".parse().unwrap(),
-        envelope: CapturedEnvelope::default(),
-        request: CapturedRequest {
-            method: Method::POST,
-            origin: Arc::from("https://api.mews-demo.com"),
-            target: Bytes::from_static(b"/api/connector/v1/configuration/get"),
-            version: Version::HTTP_11,
-            head: head("POST /api/connector/v1/configuration/get HTTP/1.1\r\nHost: a\r\n\r\n"),
-            body: CapturedBody::default(),
-        },
-        response: Some(CapturedResponse {
-            status: StatusCode::OK,
-            version: Version::HTTP_11,
-            head: head("HTTP/1.1 200 OK\r\n\r\n"),
-            body: CapturedBody::default(),
-        }),
-        limit: None,
-        outcome: Outcome::Answered,
-        error: None,
-        fault: None,
-        direction: nightaudit_exchange::CallDirection::Outgoing,
-        web_socket: None,
-        resent_from: None,
-        memory: Default::default(),
-        destination: None,
-        notes: Vec::new(),
-    }
-}
-
-fn head(text: &str) -> Head {
-    Head::Wire(Bytes::copy_from_slice(text.as_bytes()))
-}
 
 fn recorded(mut capture: Capture) -> Exchange {
     Redactor::new(&API, &[], PseudonymKey([7; 32])).exchange(&mut capture, SessionId::from_parts(1, 1), "s", 1)
