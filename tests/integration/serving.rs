@@ -1,14 +1,20 @@
 //! The real binary: its output, its log, and its shutdown.
 
 use std::{
+    collections::BTreeSet,
     net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::Arc,
 };
 
+use nightaudit_exchange::Digest;
 use nightaudit_testkit::{Process, Upstream, post, read_response, send, send_slowly};
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Kiosk 1.0"}"#;
@@ -105,6 +111,60 @@ async fn no_secret_reaches_the_disk() {
     assert!(files > 3);
     // Segments are compressed, so what they hold is looked at as well.
     assert!(!both.iter().any(|exchange| exchange.to_string().contains("-token-")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_responses_that_cannot_be_compressed_are_recorded_whole_and_leave_no_file() {
+    const SIZE: usize = 5 << 20;
+    let noise = Arc::new(pseudo_random(SIZE));
+    let sent = Arc::clone(&noise);
+    let upstream = Upstream::raw(move |mut stream| {
+        let sent = Arc::clone(&sent);
+        async move {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nConnection: close\r\nContent-Length: {SIZE}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&sent).await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &upstream.url()]);
+    let address = serve.proxy();
+    let requests = (0..3).map(|_| tokio::spawn(async move { send(address, &post("images/getAll", BODY)).await }));
+    for request in requests.collect::<Vec<_>>() {
+        assert!(request.await.unwrap().body == *noise);
+    }
+    let before: BTreeSet<_> = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let recorded = lines_of_json(&serve.run(BINARY, &["export", "--format", "ndjson", "--output", "-"]));
+    assert_eq!(recorded.len(), 3);
+    for exchange in recorded {
+        let response = &exchange["response"];
+        assert_eq!((&response["bodyLength"], &response["truncated"]), (&SIZE.into(), &false.into()));
+        assert_eq!(response["bodySha256"], Digest::of(&noise).to_string());
+        assert_eq!(response["body"].as_str().map(str::len), Some(SIZE.div_ceil(3) * 4));
+    }
+    assert!(serve.stop().0.success());
+    let after: BTreeSet<_> = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(before, after);
+    // Their bytes have these digests.
+    let check = Command::new(BINARY).args(["log", "check", "--data"]).arg(&data).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+}
+
+/// Bytes that can't be compressed, beginning as a picture does.
+fn pseudo_random(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let noise = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    });
+    b"\xff\xd8\xff\xe0".iter().copied().chain(noise).take(length).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use nightaudit_exchange::{Capture, Outcome};
+use nightaudit_exchange::{Capture, Outcome, Spill};
 use nightaudit_proxy::{RecordPermit, Recorder, Unrecordable};
 use nightaudit_store::{Notifier, Receipt, StoreFailure};
 
@@ -61,6 +61,10 @@ impl Recorder for LogRecorder {
 
     fn spare(&self) -> Option<Box<Capture>> {
         self.log.spare()
+    }
+
+    fn spill(&self) -> Option<Arc<dyn Spill>> {
+        Some(self.log.spill())
     }
 }
 

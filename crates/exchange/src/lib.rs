@@ -74,7 +74,7 @@ pub use import::{Import, Incoming};
 pub use injected::{FaultEnding, InjectedFault};
 pub use missing::{Gaps, Missing, Ranges};
 pub use note::Note;
-pub use packed::PackedBytes;
+pub use packed::{PackedBytes, Spill, Spilled};
 pub use redact::{JournalEntry, KnownTokens, Mask, Redactor, WEBHOOK, redact_text};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use web_socket::{Direction, Message, Omitted, WebSocket};

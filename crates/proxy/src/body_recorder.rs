@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nightaudit_exchange::{CaptureMemory, CapturedBody, Digest, PackedBytes};
+use nightaudit_exchange::{CaptureMemory, CapturedBody, Digest, PackedBytes, Spill};
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
@@ -33,6 +33,8 @@ pub(crate) struct BodyRecorder {
     /// What follows, if the body is long.
     packed: Option<Box<PackedBytes>>,
     packs: bool,
+    /// Where what can't be packed goes.
+    spill: Option<Arc<dyn Spill>>,
     /// Where small pieces are copied to.
     memory: CaptureMemory,
     length: u64,
@@ -44,7 +46,7 @@ pub(crate) struct BodyRecorder {
     waiting: Option<Waiting>,
     /// The length of the body, if known in advance.
     announced: Option<u64>,
-    /// Created only when the body exceeds what is kept: the recorder's thread hashes all others.
+    /// Created only when the body exceeds what is kept, or is spilled: the recorder's thread hashes all others.
     hasher: Option<Box<Sha256>>,
 }
 
@@ -54,6 +56,7 @@ impl BodyRecorder {
             kept: SmallVec::new(),
             packed: None,
             packs: false,
+            spill: None,
             memory: CaptureMemory::default(),
             length: 0,
             limit,
@@ -76,9 +79,10 @@ impl BodyRecorder {
         body_recorder
     }
 
-    /// Packs what exceeds [`PACKED_FROM`], so that long bodies that can be compressed take little memory while they pass.
-    pub(crate) fn packing(self) -> Self {
-        Self { packs: true, ..self }
+    /// Packs what exceeds [`PACKED_FROM`], so that long bodies take little memory while they pass: what can be compressed is,
+    /// the rest goes to `spill`.
+    pub(crate) fn packing(self, spill: Option<Arc<dyn Spill>>) -> Self {
+        Self { packs: true, spill, ..self }
     }
 
     /// Copies to the memory of the capture that the body will be in.
@@ -168,9 +172,11 @@ impl BodyRecorder {
             self.grow_or_truncate(missing);
         }
         self.length += piece.len() as u64;
+        // What is spilled may be lost; its digest must not be.
+        let may_spill = self.packed.as_ref().is_some_and(|packed| packed.may_spill());
         if let Some(hasher) = &mut self.hasher {
             hasher.update(piece);
-        } else if piece.len() > self.room {
+        } else if piece.len() > self.room || may_spill {
             let mut hasher = Box::<Sha256>::default();
             for kept in &self.kept {
                 hasher.update(kept);
@@ -183,7 +189,8 @@ impl BodyRecorder {
         }
         let fits = piece.len().min(self.room);
         if fits > 0 && self.packs && self.limit - self.room >= PACKED_FROM {
-            self.packed.get_or_insert_default().push(&piece[..fits]);
+            let spill = &mut self.spill;
+            self.packed.get_or_insert_with(|| Box::new(PackedBytes::spilling(spill.take()))).push(&piece[..fits]);
             self.room -= fits;
         } else if fits > 0 {
             let piece = if fits <= MAX_COPIED { self.memory.copy(&piece[..fits]) } else { piece.slice(..fits) };
@@ -216,6 +223,7 @@ impl BodyRecorder {
 
 #[cfg(test)]
 mod tests {
+    use nightaudit_exchange::Spilled;
     use proptest::prelude::*;
 
     use super::*;
@@ -325,7 +333,7 @@ mod tests {
         for (limit, announced) in [(8 << 20, true), (8 << 20, false), (1 << 20, true), (1 << 20, false)] {
             let length = announced.then_some(whole.len() as u64);
             let budget = Budget::new(8 << 20);
-            let mut body_recorder = BodyRecorder::expecting(limit, length, &budget).packing();
+            let mut body_recorder = BodyRecorder::expecting(limit, length, &budget).packing(None);
             for piece in whole.chunks(60_000) {
                 body_recorder.push(&Bytes::copy_from_slice(piece));
             }
@@ -336,6 +344,44 @@ mod tests {
             assert!(memory < PACKED_FROM + (300 << 10), "{memory}");
             assert_eq!(body.sha256, (kept < whole.len()).then(|| Digest::of(&whole)));
             assert_eq!(body.join(), whole[..kept]);
+        }
+    }
+
+    /// Loses what it takes.
+    #[derive(Debug)]
+    struct Leaky;
+
+    impl Spill for Leaky {
+        fn write(&self, _: &[u8]) -> Option<Box<dyn Spilled>> {
+            Some(Box::new(Self))
+        }
+    }
+
+    impl Spilled for Leaky {
+        fn read(&self) -> std::io::Result<Bytes> {
+            Err(std::io::ErrorKind::Other.into())
+        }
+    }
+
+    #[test]
+    fn a_spilled_body_that_is_lost_is_known_to_be_truncated() {
+        let mut state = 1_u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let whole: Vec<u8> = std::iter::repeat_with(&mut noise).take(2 << 20).collect();
+        for piece in [10_000, 128 << 10, 700_000, 2 << 20] {
+            let budget = Budget::new(8 << 20);
+            let mut body_recorder = BodyRecorder::expecting(8 << 20, None, &budget).packing(Some(Arc::new(Leaky)));
+            whole.chunks(piece).for_each(|piece| body_recorder.push(&Bytes::copy_from_slice(piece)));
+            let mut body = body_recorder.take();
+            let joined = body.join();
+            assert_eq!(body.length, whole.len() as u64);
+            assert!(whole.starts_with(&joined), "{piece}");
+            // Either it is all there, or its digest is that of the whole.
+            assert!(joined.len() == whole.len() || body.sha256 == Some(Digest::of(&whole)), "{piece}");
+            assert!(piece > 128 << 10 || joined.len() < 1 << 20, "{piece}: {} bytes in memory", joined.len());
         }
     }
 

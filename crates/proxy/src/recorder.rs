@@ -1,8 +1,8 @@
 //! The interface between the proxy and what records its exchanges.
 
-use std::{borrow::Cow, future::Future, time::Duration};
+use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
 
-use nightaudit_exchange::{Api, Capture};
+use nightaudit_exchange::{Api, Capture, Spill};
 
 /// Waits for a receipt; returns false on timeout. The recorder still has the exchange; only the client does not wait
 /// indefinitely for a full disk, say.
@@ -36,6 +36,11 @@ pub trait Recorder: Send + Sync + 'static {
 
     /// Returns a capture that is recorded and cleared, for its memory. `None` by default, which only costs allocations.
     fn spare(&self) -> Option<Box<Capture>> {
+        None
+    }
+
+    /// Returns a place for what can't be compressed of long bodies. `None` by default, which only costs memory.
+    fn spill(&self) -> Option<Arc<dyn Spill>> {
         None
     }
 }

@@ -69,6 +69,7 @@ mod segment;
 mod sent;
 mod session;
 mod shared;
+mod spill;
 mod tallies;
 mod waiting;
 mod writer;

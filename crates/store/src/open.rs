@@ -25,6 +25,7 @@ use crate::{
     results::{Opened, Progress},
     ring::Ring,
     shared::{Closing, Shared},
+    spill::SpillFile,
     tallies::Tallies,
 };
 
@@ -173,6 +174,7 @@ fn prepare(
         journal: OnceLock::new(),
         known_tokens: OnceLock::new(),
         ring: Ring::new(None),
+        spill: Arc::new(SpillFile::new(dir)),
         journal_failing: Mutex::default(),
         is_journal_failing: AtomicBool::new(false),
         deletions: AtomicU64::default(),

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use nightaudit_exchange::{Capture, JournalEntry};
+use nightaudit_exchange::{Capture, JournalEntry, Spill};
 use nightaudit_log::StoreFailure;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -43,6 +43,12 @@ impl Recorder {
     #[must_use]
     pub fn spare(&self) -> Option<Box<Capture>> {
         self.notifier.as_ref()?.spare()
+    }
+
+    /// Returns the place for what can't be compressed of long bodies. There it is encrypted, and has no name.
+    #[must_use]
+    pub fn spill(&self) -> Arc<dyn Spill> {
+        Arc::clone(&self.shared.spill) as _
     }
 
     /// Waits for a permit, and until the backlog is below its limit.

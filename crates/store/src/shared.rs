@@ -24,6 +24,7 @@ use crate::{
     meta::{self, Meta},
     notifier::Notifiers,
     ring::Ring,
+    spill::SpillFile,
     tallies::Tallies,
 };
 
@@ -88,6 +89,7 @@ pub(crate) struct Shared {
     /// Whether the backlog is above its limit.
     pub(crate) backlogged: watch::Sender<bool>,
     pub(crate) notifiers: Notifiers,
+    pub(crate) spill: Arc<SpillFile>,
     /// The stamp of the last batch.
     pub(crate) stamp: AtomicU64,
     pub(crate) closing: Closing,

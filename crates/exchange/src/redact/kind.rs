@@ -1,6 +1,6 @@
 //! Classifying bytes: text, a known file format, or unknown.
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 use super::{names::Names, secrets::Secrets, syntax::Syntax, text::Text};
 
@@ -101,19 +101,37 @@ pub(super) fn hides_secret(bytes: &[u8], kind: Kind, names: &Names, secrets: &mu
     if named(bytes) {
         return true;
     }
-    if memmem::find(bytes, b"\0").is_none() {
+    if memchr(0, bytes).is_none() {
         return false;
     }
-    let dense: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
-    let mut text = Text::new(&dense, Syntax::Json);
-    text.find_named(names, secrets);
-    text.find_values(secrets);
-    named(&dense) || text.has_secrets()
+    // Piece by piece: a whole copy, with its layers, would take several times the memory of the body.
+    let mut dense = bytes.iter().copied().filter(|byte| *byte != 0);
+    let mut piece = Vec::with_capacity(PIECE.min(bytes.len()));
+    loop {
+        let seen = piece.len();
+        piece.extend(dense.by_ref().take(PIECE - seen));
+        if piece.len() == seen {
+            return false;
+        }
+        let mut text = Text::new(&piece, Syntax::Json);
+        text.find_named(names, secrets);
+        text.find_values(secrets);
+        if named(&piece) || text.has_secrets() {
+            return true;
+        }
+        piece.drain(..piece.len().saturating_sub(OVERLAP));
+    }
 }
+
+/// How much of binary data is searched at once for secrets interleaved with zeros, in bytes without the zeros.
+const PIECE: usize = 1 << 20;
+/// What is searched again with the next piece: many times as long as a name with its value, whatever its escapes.
+const OVERLAP: usize = 128 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::SAMPLE;
 
     #[test]
     fn text_files_and_the_rest_are_distinguished() {
@@ -129,5 +147,27 @@ mod tests {
         for unknown in [&b"\xc0\x7f\xc1\x83\x83\x85\xa2\xa2"[..], b"\x81\xa1a\x01", b"\x0a\x03abc\x10\x01"] {
             assert_eq!(Kind::of(unknown), Kind::Unknown, "{unknown:?}");
         }
+    }
+
+    #[test]
+    fn what_is_interleaved_with_zeros_is_found_wherever_pieces_meet() {
+        const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+        let names = Names::tokens_and(&SAMPLE, &[]);
+        let hides = |bytes: &[u8]| {
+            let mut secrets = Secrets::default().with_form(SAMPLE.token_form);
+            hides_secret(bytes, Kind::File, &names, &mut secrets)
+        };
+        let wide: Vec<u8> = TOKEN.bytes().flat_map(|byte| [byte, 0, 0]).collect();
+        let rest = vec![b'.'; PIECE + OVERLAP];
+        let ends = [PIECE, 2 * PIECE - OVERLAP];
+        for end in ends {
+            for at in (end - 80..end + 20).step_by(33).chain([end - OVERLAP - 3, end - OVERLAP + 3]) {
+                let bytes = [&rest[..PIECE / 2], &rest[..at - PIECE / 2], &wide, &rest].concat();
+                assert!(hides(&bytes), "{at}");
+            }
+        }
+        assert!(!hides(&[&rest[..], b"\0", &rest, &wide[..60]].concat()));
+        assert!(!hides(b""));
+        assert!(hides(&[b"\0".repeat(PIECE), wide].concat()));
     }
 }

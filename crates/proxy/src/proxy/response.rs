@@ -110,7 +110,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             let body_timeouts = (timeouts.response_body, timeouts.record);
             let body_recorder =
                 BodyRecorder::expecting(self.shared.config.keep_body, content_length, &self.shared.budget)
-                    .packing()
+                    .packing(self.recorder.spill())
                     .with_memory(pending.take_memory());
             let mut body = ProxyBody::relayed(body, pending, body_recorder, content_length, lease, body_timeouts)
                 .with_fault(fault);
