@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import Running, free_port
+from processes import Failed, Running, free_port
 
 HERE = Path(__file__).resolve().parent
 REQUEST = HERE / "request.json"
@@ -25,10 +26,46 @@ REQUESTS_PER_SECOND = 1_000_000
 
 @dataclass
 class Contender:
-    """One that takes part; `start` takes an empty folder and the upstream's port."""
+    """One that takes part; `start` takes an empty folder and where the upstream is."""
 
     name: str
-    start: Callable[[Path, int], Running]
+    start: Callable[[Path, Place], Running]
+
+
+@dataclass
+class Place:
+    """Where the upstream listens, and the certificate that it shows; without one it speaks cleartext."""
+
+    port: int
+    certificate: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """For those that are given a URL. The certificate is for `localhost`."""
+        return f"https://localhost:{self.port}" if self.certificate else f"http://127.0.0.1:{self.port}"
+
+
+def certificate(folder: Path) -> Path:
+    """Makes a certificate for `localhost` with its key beside it, which no authority has signed."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    command += ["-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "certificate.pem"
+
+
+def secured(folder: Path) -> tuple[Running, Place]:
+    """Starts nginx with the fixed answer over TLS, with HTTP/2 and HTTP/1.1."""
+    if (nginx := shutil.which("nginx")) is None or shutil.which("openssl") is None:
+        raise Failed("an upstream with TLS takes nginx and openssl")
+    place = Place(free_port(), certificate(folder))
+    answer = RESPONSE.read_text().strip()
+    locations = f"""
+        ssl_certificate {place.certificate};
+        ssl_certificate_key {folder}/key.pem;
+        location / {{ default_type application/json; return 200 '{answer}'; }}"""
+    configuration = nginx_configuration(folder, f"{place.port} ssl http2", "access_log off;", locations)
+    return nginx_running(nginx, "upstream", folder, place.port, configuration), place
 
 
 def upstream(folder: Path) -> Running:
@@ -62,45 +99,54 @@ def installed(binary: Path) -> tuple[list[Contender], list[str]]:
         if (path := shutil.which(program)) is None:
             missing.append(name)
         else:
-            contenders.append(Contender(name, lambda folder, port, path=path, start=start: start(path, folder, port)))
+            contenders.append(Contender(name, lambda folder, place, path=path, start=start: start(path, folder, place)))
     return contenders, missing
 
 
 DURABILITIES = ("batch", "write", "sync")
 
 
-def nightaudit(binary: Path, durability: str) -> Callable[[Path, int], Running]:
+def nightaudit(binary: Path, durability: str) -> Callable[[Path, Place], Running]:
     """This proxy: the limit, the whole record, the answer's end after what `durability` says."""
 
-    def start(folder: Path, upstream_port: int) -> Running:
+    def start(folder: Path, place: Place) -> Running:
         port = free_port()
         command = [str(binary), "serve", "--data", str(folder / "data"), "--session", "compare"]
         command += ["--listen", f"127.0.0.1:{port}", "--console", "127.0.0.1:0", "--log", "warn"]
-        command += ["--upstream", f"http://127.0.0.1:{upstream_port}", "--upstream-proxy", "none"]
+        command += ["--upstream", place.url, "--upstream-proxy", "none"]
+        if place.certificate:
+            command += ["--upstream-ca", str(place.certificate)]
         command += ["--limit", f"{REQUESTS_PER_SECOND}/1s", "--durability", durability]
         return Running(f"nightaudit {durability}", command, port, folder / "serve.out")
 
     return start
 
 
-def nginx_proxy(program: str, folder: Path, upstream_port: int) -> Running:
-    """nginx with a limit for each address and an access log; it keeps no bodies."""
+def nginx_proxy(program: str, folder: Path, place: Place) -> Running:
+    """nginx with a limit for each address and an access log; it keeps no bodies, and speaks HTTP/1.1 with the upstream."""
     port = free_port()
+    scheme, verify = "http", ""
+    if place.certificate:
+        scheme = "https"
+        verify = f"""
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {place.certificate};
+            proxy_ssl_name localhost;"""
     locations = f"""
         location / {{
             limit_req zone=each burst=100000 nodelay;
-            proxy_pass http://up;
+            proxy_pass {scheme}://up;{verify}
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }}"""
     rest = f"""
     limit_req_zone $binary_remote_addr zone=each:10m rate={REQUESTS_PER_SECOND}r/s;
-    upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 128; keepalive_requests 100000000; }}
+    upstream up {{ server 127.0.0.1:{place.port}; keepalive 128; keepalive_requests 100000000; }}
     access_log {folder}/access.log combined;"""
     return nginx_running(program, "nginx", folder, port, nginx_configuration(folder, port, rest, locations))
 
 
-def nginx_configuration(folder: Path, port: int, rest: str, locations: str) -> str:
+def nginx_configuration(folder: Path, port: int | str, rest: str, locations: str) -> str:
     user = "user root;" if os.geteuid() == 0 else ""
     paths = "\n    ".join(
         f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -130,9 +176,10 @@ def nginx_running(program: str, name: str, folder: Path, port: int, configuratio
     return Running(name, [*command, "-g", "daemon off;"], port, folder / "nginx.out")
 
 
-def haproxy(program: str, folder: Path, upstream_port: int) -> Running:
-    """HAProxy with a limit for each address and an access log; it keeps no bodies."""
+def haproxy(program: str, folder: Path, place: Place) -> Running:
+    """HAProxy with a limit for each address and an access log; it keeps no bodies, and speaks HTTP/1.1 with the upstream."""
     port = free_port()
+    tls = f" ssl verify required ca-file {place.certificate} sni str(localhost)" if place.certificate else ""
     (folder / "haproxy.cfg").write_text(f"""
 global
     maxconn 4096
@@ -152,22 +199,22 @@ frontend in
     http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {REQUESTS_PER_SECOND} }}
     default_backend up
 backend up
-    server up 127.0.0.1:{upstream_port}
+    server up 127.0.0.1:{place.port}{tls}
 """)
     return Running("HAProxy", [program, "-db", "-f", str(folder / "haproxy.cfg")], port, folder / "access.log")
 
 
-def mitmdump(program: str, folder: Path, upstream_port: int) -> Running:
+def mitmdump(program: str, folder: Path, place: Place) -> Running:
     """mitmproxy without its interface, writing every flow with its bodies."""
     port = free_port()
-    command = [program, "--quiet", "--mode", f"reverse:http://127.0.0.1:{upstream_port}", "-w", str(folder / "flows")]
+    command = [program, "--quiet", "--mode", f"reverse:{place.url}", "-w", str(folder / "flows")]
     command += ["--listen-host", "127.0.0.1", "--listen-port", str(port), "--set", f"confdir={folder}/mitmproxy"]
     return Running("mitmdump -w", command, port, folder / "mitmdump.out")
 
 
-def redocly(program: str, folder: Path, upstream_port: int) -> Running:
+def redocly(program: str, folder: Path, place: Place) -> Running:
     """Redocly's proxy, which writes every exchange with its bodies to a file that becomes a HAR at the end."""
     port = free_port()
-    command = [program, "proxy", "--target", f"http://127.0.0.1:{upstream_port}", "--har", str(folder / "out.har")]
+    command = [program, "proxy", "--target", place.url, "--har", str(folder / "out.har")]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     return Running("redocly proxy", command, port, folder / "redocly.out")

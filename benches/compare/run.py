@@ -29,7 +29,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from contenders import DIRECT, LARGE, LARGE_BYTES, REQUEST, RESPONSE, TARGET
-from contenders import Contender, installed, nightaudit, upstream
+from contenders import Contender, Place, installed, nightaudit, secured, upstream
 from processes import Failed, Running, clean_environment
 
 HERE = Path(__file__).resolve().parent
@@ -81,6 +81,8 @@ def main() -> int:
     if shutil.which("wrk") is None:
         raise Failed("wrk isn't installed, and it makes the load")
     contenders, missing = installed(arguments.binary.resolve())
+    if arguments.tls:
+        contenders = [one for one in contenders if one.name.split()[0] in {"nightaudit", "nginx", "HAProxy"}]
     if arguments.only:
         contenders = [one for one in contenders if any(part in one.name for part in arguments.only)]
     print(f"Measured {datetime.date.today()} on {machine()}, with `{shlex.join(sys.argv)}`.")
@@ -92,12 +94,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="compare-", dir=arguments.folder) as temporary:
         folder = Path(temporary)
         (folder / "upstream").mkdir()
-        with upstream(folder / "upstream") as host:
-            figures = compare(arguments, contenders, host, folder)
+        if arguments.tls:
+            host, at = secured(folder / "upstream")
+            print("The upstream has TLS: this proxy speaks HTTP/2 with it, the others HTTP/1.1.\n", flush=True)
+        else:
+            host = upstream(folder / "upstream")
+            at = Place(host.port)
+        with host:
+            figures = compare(arguments, contenders, at, folder)
             print(table(figures, arguments.base))
             print(beside_the_disk(figures))
-            if not arguments.no_streams:
-                print(streams(arguments.binary.resolve(), host, folder))
+            if not arguments.no_streams and not arguments.tls:
+                print(streams(arguments.binary.resolve(), at, folder))
     return 0
 
 
@@ -110,24 +118,25 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", help="only contenders whose name has this in it")
     parser.add_argument("--base", default=BATCH, help="whom the ratios are to (nightaudit batch)")
     parser.add_argument("--folder", type=Path, help="where logs are written (the system's temporary folder)")
+    parser.add_argument("--tls", action="store_true", help="an upstream with TLS: for this proxy, nginx and HAProxy")
     parser.add_argument("--no-streams", action="store_true", help="leave out the ten large downloads")
     return parser.parse_args()
 
 
 def compare(
-    arguments: argparse.Namespace, contenders: list[Contender], host: Running, folder: Path
+    arguments: argparse.Namespace, contenders: list[Contender], at: Place, folder: Path
 ) -> dict[str, Figures]:
     """Every contender once in each round, alone on the machine with wrk and the upstream."""
     figures = {DIRECT: Figures()} | {one.name: Figures() for one in contenders}
     for turn in range(1, arguments.rounds + 1):
         for count in CONNECTIONS:
-            figures[DIRECT].rounds[count].append(load(host.port, count, arguments.seconds, None))
+            figures[DIRECT].rounds[count].append(load(at.port, count, arguments.seconds, None, secure=arguments.tls))
         say(turn, DIRECT, figures[DIRECT])
         for contender in contenders:
             place = folder / f"{turn}-{contender.name.replace(' ', '-')}"
             place.mkdir()
             one = figures[contender.name]
-            with contender.start(place, host.port) as running:
+            with contender.start(place, at) as running:
                 same_answer(contender.name, running.port)
                 sent = wrk(running.port, CONNECTIONS[0], 1)["requests"]
                 for count in CONNECTIONS:
@@ -148,18 +157,18 @@ def compare(
     return figures
 
 
-def load(port: int, connections: int, seconds: int, running: Running | None) -> Round:
-    result = wrk(port, connections, seconds)
+def load(port: int, connections: int, seconds: int, running: Running | None, secure: bool = False) -> Round:
+    result = wrk(port, connections, seconds, "https" if secure else "http")
     if result["errors"] or not result["requests"]:
         said = running.said() if running else ""
         raise Failed(f"{result['errors']} errors in {result['requests']} requests at {connections} connections: {said}")
     return Round(result["requests"], result["requests"] / result["seconds"], result["p50"], result["p99"])
 
 
-def wrk(port: int, connections: int, seconds: int) -> dict[str, float]:
+def wrk(port: int, connections: int, seconds: int, scheme: str = "http") -> dict[str, float]:
     # One thread: on a small machine the load generator must leave room for those that it measures.
     command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
-    command += ["--timeout", "10s", "--script", str(HERE / "post.lua"), f"http://127.0.0.1:{port}{TARGET}"]
+    command += ["--timeout", "10s", "--script", str(HERE / "post.lua"), f"{scheme}://127.0.0.1:{port}{TARGET}"]
     environment = clean_environment() | {"BODY": str(REQUEST)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode != 0:
@@ -217,11 +226,11 @@ def beside_the_disk(figures: dict[str, Figures]) -> str:
     )
 
 
-def streams(binary: Path, host: Running, folder: Path) -> str:
+def streams(binary: Path, at: Place, folder: Path) -> str:
     """Ten large answers at once, and what this proxy needs for them."""
     place = folder / "streams"
     place.mkdir()
-    with nightaudit(binary, "sync")(place, host.port) as running:
+    with nightaudit(binary, "sync")(place, at) as running:
         before = running.usage().peak_bytes
         lengths: list[int] = []
         began = time.monotonic()
