@@ -2,7 +2,12 @@
 
 use memchr::memchr;
 
-use super::{names::Names, secrets::Secrets, syntax::Syntax, text::Text};
+use super::{
+    names::Names,
+    secrets::Secrets,
+    syntax::Syntax,
+    text::{OVERLAP, PIECE, Text},
+};
 
 /// The kind of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,11 +128,6 @@ pub(super) fn hides_secret(bytes: &[u8], kind: Kind, names: &Names, secrets: &mu
     }
 }
 
-/// How much of binary data is searched at once for secrets interleaved with zeros, in bytes without the zeros.
-const PIECE: usize = 1 << 20;
-/// What is searched again with the next piece: many times as long as a name with its value, whatever its escapes.
-const OVERLAP: usize = 128 << 10;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,15 +158,15 @@ mod tests {
             hides_secret(bytes, Kind::File, &names, &mut secrets)
         };
         let wide: Vec<u8> = TOKEN.bytes().flat_map(|byte| [byte, 0, 0]).collect();
-        let rest = vec![b'.'; PIECE + OVERLAP];
+        let rest = vec![b'.'; 2 * PIECE];
         let ends = [PIECE, 2 * PIECE - OVERLAP];
         for end in ends {
             for at in (end - 80..end + 20).step_by(33).chain([end - OVERLAP - 3, end - OVERLAP + 3]) {
-                let bytes = [&rest[..PIECE / 2], &rest[..at - PIECE / 2], &wide, &rest].concat();
+                let bytes = [&rest[..at], &wide, &rest[..100]].concat();
                 assert!(hides(&bytes), "{at}");
             }
         }
-        assert!(!hides(&[&rest[..], b"\0", &rest, &wide[..60]].concat()));
+        assert!(!hides(&[&rest[..], b"\0", &wide[..60]].concat()));
         assert!(!hides(b""));
         assert!(hides(&[b"\0".repeat(PIECE), wide].concat()));
     }

@@ -13,12 +13,19 @@ use super::{
 };
 use crate::{Pseudonym, TokenForm};
 
+/// How much of bytes that are no text is searched at once.
+pub(super) const PIECE: usize = 1 << 20;
+/// What is searched again with the next piece, in bytes: many times as long as a name with its value, whatever its escapes.
+pub(super) const OVERLAP: usize = 128 << 10;
+
 /// A text and the replacements found so far.
 pub(super) struct Text<'a> {
     layers: Layers<'a>,
     syntax: Syntax,
     /// Whether nothing can be found by name or form.
     plain: bool,
+    /// Whether it is searched piece by piece.
+    in_pieces: bool,
     edits: Vec<Edit>,
     too_complex: bool,
 }
@@ -37,7 +44,31 @@ impl<'a> Text<'a> {
     pub(super) fn new(text: &'a [u8], syntax: Syntax) -> Self {
         let plain = is_plain(text);
         let layers = if plain { Layers::plain(text) } else { Layers::new(text, Escapes::Any) };
-        Self { layers, syntax, plain, edits: Vec::new(), too_complex: false }
+        Self { layers, syntax, plain, in_pieces: false, edits: Vec::new(), too_complex: false }
+    }
+
+    /// Bytes that are no text, which are searched piece by piece: their layers would take several times their memory, and
+    /// nothing in them depends on what is far away.
+    pub(super) fn in_pieces(bytes: &'a [u8], syntax: Syntax) -> Self {
+        let layers = Layers::plain(bytes);
+        Self { layers, syntax, plain: false, in_pieces: true, edits: Vec::new(), too_complex: false }
+    }
+
+    /// Searches piece by piece, from the piece that has byte `from`.
+    fn search_pieces(&mut self, from: usize, mut search: impl FnMut(&mut Text<'_>)) {
+        let Self { layers, syntax, edits, too_complex, .. } = self;
+        let (text, mut start) = (layers.text(0), from);
+        loop {
+            let end = text.len().min(start + PIECE);
+            let mut piece = Text::new(&text[start..end], *syntax);
+            search(&mut piece);
+            *too_complex |= piece.too_complex;
+            edits.extend(piece.edits.into_iter().map(|edit| edit.moved(start)));
+            if end == text.len() {
+                return;
+            }
+            start = end - OVERLAP;
+        }
     }
 
     /// Whether searching would take too long; nothing of the text may be kept then.
@@ -52,6 +83,9 @@ impl<'a> Text<'a> {
 
     /// Finds secrets by name, position and form, and learns the tokens among them.
     pub(super) fn find_named(&mut self, names: &Names, secrets: &mut Secrets) {
+        if self.in_pieces {
+            return self.search_pieces(0, |piece| piece.find_named(names, secrets));
+        }
         match self.syntax {
             Syntax::Token => self.find_token(0, secrets),
             Syntax::Credentials => {
@@ -84,6 +118,9 @@ impl<'a> Text<'a> {
 
     /// Finds every known secret, wherever it occurs.
     pub(super) fn find_values(&mut self, secrets: &Secrets) {
+        if self.in_pieces {
+            return self.search_pieces(0, |piece| piece.find_values(secrets));
+        }
         let Self { layers, edits, syntax, too_complex, .. } = self;
         for layer in 0..layers.count() {
             let text = layers.text(layer);
@@ -106,6 +143,10 @@ impl<'a> Text<'a> {
 
     /// Finds the prefix of a secret at the very end of a truncated text.
     pub(super) fn find_prefix_at_end(&mut self, secrets: &Secrets) {
+        if self.in_pieces {
+            let last = self.layers.text(0).len().saturating_sub(PIECE);
+            return self.search_pieces(last, |piece| piece.find_prefix_at_end(secrets));
+        }
         let (whole, form) = (self.layers.text(0).len(), secrets.form());
         for layer in 0..self.layers.count() {
             let text = self.layers.text(layer);
@@ -348,6 +389,11 @@ pub(super) fn has_shaped(text: &[u8]) -> bool {
 }
 
 impl Edit {
+    /// The same so many bytes later.
+    fn moved(self, by: usize) -> Self {
+        Self { start: self.start + by, end: self.end + by, ..self }
+    }
+
     fn write(&self, text: &mut Vec<u8>) {
         let Some(pseudonym) = self.pseudonym else { return };
         // Inside a JSON string a quote needs one backslash; in a string nested in that, three.
@@ -401,6 +447,43 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::api::SAMPLE;
+
+    const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+
+    /// What is left of bytes that are searched piece by piece.
+    fn redacted_in_pieces(bytes: &[u8]) -> Option<Bytes> {
+        let mut secrets = Secrets::default().with_form(SAMPLE.token_form);
+        secrets.learn(b"a-secret-of-my-own-0001");
+        let mut text = Text::in_pieces(bytes, Syntax::Json);
+        text.find_named(&Names::tokens_and(&SAMPLE, &[]), &mut secrets);
+        text.find_values(&secrets);
+        text.find_prefix_at_end(&secrets);
+        text.redacted()
+    }
+
+    #[test]
+    fn secrets_are_replaced_wherever_pieces_meet() {
+        let [token, own] = [TOKEN, "a-secret-of-my-own-0001"].map(|secret| (secret, Pseudonym::of(secret.as_bytes())));
+        let rest = vec![b'.'; 2 * PIECE];
+        for end in [PIECE, PIECE - OVERLAP, 2 * PIECE - OVERLAP] {
+            for at in [end - 64, end - 40, end - 1, end, end + 1] {
+                for (secret, pseudonym) in [token, own] {
+                    let bytes = [&rest[..at], secret.as_bytes(), &rest].concat();
+                    let expected = [&rest[..at], pseudonym.to_string().as_bytes(), &rest].concat();
+                    assert!(
+                        redacted_in_pieces(&bytes).is_some_and(|redacted| redacted == expected),
+                        "{secret} at {at}"
+                    );
+                }
+            }
+        }
+        assert_eq!(redacted_in_pieces(&rest), None);
+        assert_eq!(redacted_in_pieces(b""), None);
+        // The beginning of one at the very end.
+        let cut = [&rest[..], &TOKEN.as_bytes()[..40]].concat();
+        assert!(redacted_in_pieces(&cut).is_some_and(|redacted| redacted == rest));
+    }
 
     proptest! {
         #[test]
