@@ -285,7 +285,7 @@ pub struct CapturedBody {
     pub packed: Option<Box<PackedBytes>>,
     /// The full length, in bytes.
     pub length: u64,
-    /// The digest of the full body, if it is longer than the retained prefix; otherwise the recorder computes it.
+    /// The digest of the full body, if it is longer than the retained prefix or was spilled; otherwise the recorder computes it.
     pub sha256: Option<Digest>,
     /// Dropped with the body; the proxy uses it to account for the memory of retained bodies.
     pub held: Option<Box<dyn std::any::Any + Send + Sync>>,

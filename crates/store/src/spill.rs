@@ -1,12 +1,13 @@
 //! Where blocks of long bodies that can't be compressed wait until they are recorded: in a file without a name, encrypted with a
-//! key that only memory has. They are not redacted yet, and the file is gone with the process, however that ends.
+//! key that only memory has. They are not redacted yet, and the file is gone once all are recorded, or with the process,
+//! however that ends.
 
 use std::{
     fmt, fs, io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -17,14 +18,14 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// The size of a slot: a block with its tag, in whole pages.
 const SLOT: usize = PackedBytes::BLOCK + 4096;
-/// Maximum number of slots: half a GiB, several times as much as the memory that bodies may take by default.
+/// Maximum number of slots: half a GiB, twice as much as all bodies may take by default.
 const MAX_SLOTS: u32 = 4096;
 
-/// The spill of a log. Its file is created when it is first needed.
+/// The spill of a log. Its file is there while blocks are in it.
 pub(crate) struct SpillFile {
     dir: PathBuf,
     max: u32,
-    open: OnceLock<Arc<Open>>,
+    open: Mutex<Weak<Open>>,
 }
 
 struct Open {
@@ -51,15 +52,22 @@ struct Block {
 impl SpillFile {
     /// In this folder.
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), max: MAX_SLOTS, open: OnceLock::new() }
+        Self { dir: dir.to_owned(), max: MAX_SLOTS, open: Mutex::default() }
     }
 
-    fn open(&self) -> io::Result<&Arc<Open>> {
-        match self.open.get() {
-            Some(open) => Ok(open),
-            // If two do this at once, one file is dropped, and with it gone.
-            None => Open::create(&self.dir).map(|open| self.open.get_or_init(|| open)),
+    fn open(&self) -> io::Result<Arc<Open>> {
+        let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = lock().upgrade();
+        if let Some(open) = open {
+            return Ok(open);
         }
+        let created = Open::create(&self.dir)?;
+        // If two do this at once, the second file is dropped, and with that gone.
+        let mut open = lock();
+        Ok(open.upgrade().unwrap_or_else(|| {
+            *open = Arc::downgrade(&created);
+            created
+        }))
     }
 }
 
@@ -78,7 +86,7 @@ impl Spill for SpillFile {
         let mut sealed = Vec::with_capacity(block.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(block);
         // From here on dropping it gives the slot back.
-        let spilled = Block { open: Arc::clone(open), slot, nonce, length: block.len() };
+        let spilled = Block { open: Arc::clone(&open), slot, nonce, length: block.len() };
         open.key.seal_in_place_append_tag(nonce_of(nonce), Aad::empty(), &mut sealed).ok()?;
         (sealed.len() <= SLOT).then_some(())?;
         open.file.write_all_at(&sealed, place(slot)).ok()?;
@@ -98,19 +106,6 @@ impl Open {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Gives the disk space of a slot back. Only Linux can.
-    fn clear(&self, slot: u32) {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::FallocateFlags;
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            // Not every file system can either.
-            let _ = rustix::fs::fallocate(&self.file, flags, place(slot), SLOT as u64);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = slot;
-    }
 }
 
 impl Slots {
@@ -123,8 +118,8 @@ impl Slots {
     }
 }
 
-impl Spilled for Block {
-    fn read(&self) -> io::Result<Bytes> {
+impl Block {
+    fn unseal(&self) -> io::Result<Bytes> {
         let mut sealed = vec![0; self.length + AES_256_GCM.tag_len()];
         self.open.file.read_exact_at(&mut sealed, place(self.slot))?;
         let opened = self.open.key.open_in_place(nonce_of(self.nonce), Aad::empty(), &mut sealed);
@@ -134,10 +129,16 @@ impl Spilled for Block {
     }
 }
 
+impl Spilled for Block {
+    fn read(&self) -> io::Result<Bytes> {
+        self.unseal().inspect_err(|error| {
+            tracing::warn!(%error, "can't read back what was spilled of a long response; it is recorded truncated");
+        })
+    }
+}
+
 impl Drop for Block {
     fn drop(&mut self) {
-        // Nobody else uses the slot before it is free.
-        self.open.clear(self.slot);
         self.open.slots().free.push(self.slot);
     }
 }
@@ -164,7 +165,8 @@ mod tests {
 
     fn content(spill: &SpillFile) -> Vec<u8> {
         let mut content = Vec::new();
-        let file = &spill.open().unwrap().file;
+        let open = spill.open().unwrap();
+        let file = &open.file;
         let length = file.metadata().unwrap().len();
         io::Seek::rewind(&mut &*file).unwrap();
         file.take(length).read_to_end(&mut content).unwrap();
@@ -201,12 +203,11 @@ mod tests {
         let third = spill.write(&block(3)).unwrap();
         assert_eq!((second.read().unwrap(), third.read().unwrap()), (block(2).into(), block(3).into()));
         assert!(content(&spill).len() <= 2 * SLOT);
-        drop((second, third));
-        #[cfg(target_os = "linux")]
-        {
-            let blocks = std::os::unix::fs::MetadataExt::blocks(&spill.open().unwrap().file.metadata().unwrap());
-            assert!(blocks * 512 < SLOT as u64, "{blocks} blocks are still allocated");
-        }
+        drop(second);
+        let file = Arc::downgrade(&spill.open().unwrap());
+        drop(third);
+        assert!(file.upgrade().is_none(), "the file is there, with no block in it");
+        assert_eq!(spill.write(&block(4)).unwrap().read().unwrap(), block(4));
     }
 
     #[test]
@@ -214,7 +215,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spill = SpillFile::new(folder.path());
         let (first, second) = (spill.write(&block(1)).unwrap(), spill.write(&block(2)).unwrap());
-        let file = &spill.open().unwrap().file;
+        let open = spill.open().unwrap();
+        let file = &open.file;
         file.write_all_at(b"x", 77).unwrap();
         assert!(first.read().is_err());
         // One in the place of another.

@@ -8,7 +8,7 @@ use super::{
     names::Names,
     secrets::Secrets,
     syntax::Syntax,
-    text::{PIECE, Text},
+    text::Text,
 };
 use crate::{Body, CapturedBody, Digest, Withheld, charset, content};
 
@@ -95,11 +95,11 @@ impl Joined {
 
     /// Finds secrets by name.
     pub(super) fn search(&self, names: &Names, secrets: &mut Secrets) -> Searched<'_> {
-        let mut text = text_of(&self.decoded, self.kind, self.syntax);
+        let mut text = Text::new(&self.decoded, self.syntax);
         text.find_named(names, secrets);
         // An undecodable body may still contain a secret as it is.
         let wire = (!self.decodes && self.side == Side::Response).then(|| {
-            let mut text = text_of(&self.wire, Kind::of(&self.wire), self.syntax);
+            let mut text = Text::new(&self.wire, self.syntax);
             text.find_named(names, secrets);
             text
         });
@@ -108,7 +108,7 @@ impl Joined {
 
     /// Whether the wire's bytes contain a secret, or may contain an unreadable one.
     fn wire_holds_secret(&self, names: &Names, secrets: &mut Secrets) -> bool {
-        let mut text = text_of(&self.wire, Kind::of(&self.wire), self.syntax);
+        let mut text = Text::new(&self.wire, self.syntax);
         text.find_named(names, secrets);
         text.find_values(secrets);
         text.has_secrets() || kind::hides_secret(&self.wire, Kind::Unknown, names, secrets)
@@ -271,11 +271,6 @@ impl Searched<'_> {
     pub(super) fn decoded(&self) -> &[u8] {
         &self.body.decoded
     }
-}
-
-/// These bytes, to be searched.
-fn text_of(bytes: &[u8], kind: Kind, syntax: Syntax) -> Text<'_> {
-    if kind != Kind::Text && bytes.len() > PIECE { Text::in_pieces(bytes, syntax) } else { Text::new(bytes, syntax) }
 }
 
 /// Whether it starts like a JSON object or array.

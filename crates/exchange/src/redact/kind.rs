@@ -3,10 +3,10 @@
 use memchr::memchr;
 
 use super::{
-    names::Names,
+    names::{self, Names},
     secrets::Secrets,
     syntax::Syntax,
-    text::{OVERLAP, PIECE, Text},
+    text::{Pieces, Text},
 };
 
 /// The kind of some bytes.
@@ -102,6 +102,10 @@ fn is_file(bytes: &[u8]) -> bool {
 /// Whether binary data contains a secret interleaved with zeros, as in UTF-16 that starts somewhere inside; or, unless
 /// a known file, a token name, after which the token may follow unreadably.
 pub(super) fn hides_secret(bytes: &[u8], kind: Kind, names: &Names, secrets: &mut Secrets) -> bool {
+    hides_secret_in(bytes, kind, names, secrets, Pieces::BINARY)
+}
+
+fn hides_secret_in(bytes: &[u8], kind: Kind, names: &Names, secrets: &mut Secrets, pieces: Pieces) -> bool {
     let named = |bytes: &[u8]| kind == Kind::Unknown && names.has_token_name(bytes);
     if named(bytes) {
         return true;
@@ -110,21 +114,27 @@ pub(super) fn hides_secret(bytes: &[u8], kind: Kind, names: &Names, secrets: &mu
         return false;
     }
     // Piece by piece: a whole copy, with its layers, would take several times the memory of the body.
-    let mut dense = bytes.iter().copied().filter(|byte| *byte != 0);
-    let mut piece = Vec::with_capacity(PIECE.min(bytes.len()));
+    let mut dense = bytes.iter().copied().filter(|byte| *byte != 0).peekable();
+    let mut piece: Vec<u8> = Vec::with_capacity((pieces.before + pieces.size + pieces.behind).min(bytes.len()));
+    let (mut before, mut found) = (0, false);
     loop {
-        let seen = piece.len();
-        piece.extend(dense.by_ref().take(PIECE - seen));
-        if piece.len() == seen {
-            return false;
-        }
-        let mut text = Text::new(&piece, Syntax::Json);
+        let wanted = before + pieces.size + pieces.behind;
+        piece.extend(dense.by_ref().take(wanted - piece.len()));
+        let is_last = dense.peek().is_none();
+        let own = before..if is_last { usize::MAX } else { before + pieces.size };
+        let mut text = Text::piece(&piece, Syntax::Json, own.clone());
         text.find_named(names, secrets);
         text.find_values(secrets);
-        if named(&piece) || text.has_secrets() {
-            return true;
+        found |= text.has_secrets();
+        if kind == Kind::Unknown && !found {
+            names.find(&piece, |name| found |= name.kind == names::Kind::Token && own.contains(&name.start));
         }
-        piece.drain(..piece.len().saturating_sub(OVERLAP));
+        if is_last {
+            return found;
+        }
+        let next = before + pieces.size;
+        before = next.min(pieces.before);
+        piece.drain(..next - before);
     }
 }
 
@@ -151,23 +161,44 @@ mod tests {
 
     #[test]
     fn what_is_interleaved_with_zeros_is_found_wherever_pieces_meet() {
-        const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
         let names = Names::tokens_and(&SAMPLE, &[]);
-        let hides = |bytes: &[u8]| {
+        let hides = |bytes: &[u8], kind| {
             let mut secrets = Secrets::default().with_form(SAMPLE.token_form);
-            hides_secret(bytes, Kind::File, &names, &mut secrets)
+            hides_secret_in(bytes, kind, &names, &mut secrets, Pieces { size: 200, before: 100, behind: 150 })
         };
-        let wide: Vec<u8> = TOKEN.bytes().flat_map(|byte| [byte, 0, 0]).collect();
-        let rest = vec![b'.'; 2 * PIECE];
-        let ends = [PIECE, 2 * PIECE - OVERLAP];
-        for end in ends {
-            for at in (end - 80..end + 20).step_by(33).chain([end - OVERLAP - 3, end - OVERLAP + 3]) {
-                let bytes = [&rest[..at], &wide, &rest[..100]].concat();
-                assert!(hides(&bytes), "{at}");
+        let wide = |text: &str| text.bytes().flat_map(|byte| [byte, 0, 0]).collect::<Vec<u8>>();
+        let token = wide("C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D");
+        let (name, innocent) = (wide("AccessToken"), wide("AccessTokenId"));
+        for at in 0..700 {
+            let rest = vec![b'.'; at];
+            assert!(hides(&[&rest, &token[..], b"...."].concat(), Kind::File), "{at}");
+            assert!(hides(&[&rest, &name[..], b"....\0"].concat(), Kind::Unknown), "{at}");
+            for kind in [Kind::File, Kind::Unknown] {
+                assert!(!hides(&[&rest, &innocent[..], b"....", &token[..60]].concat(), kind), "{at}");
             }
         }
-        assert!(!hides(&[&rest[..], b"\0", &wide[..60]].concat()));
-        assert!(!hides(b""));
-        assert!(hides(&[b"\0".repeat(PIECE), wide].concat()));
+        assert!(!hides(b"", Kind::Unknown));
+        assert!(hides(&[b"\0".repeat(1000), token].concat(), Kind::File));
+    }
+
+    #[test]
+    fn all_that_is_hidden_is_learned() {
+        let names = Names::tokens_and(&SAMPLE, &[]);
+        let mut secrets = Secrets::default();
+        let said =
+            ["first-secret-00001", "second-secret-00002"].map(|secret| format!("apikey={secret}&{}", "x".repeat(500)));
+        let wide: Vec<u8> = said.concat().bytes().flat_map(|byte| [byte, 0]).collect();
+        assert!(hides_secret_in(
+            &wide,
+            Kind::File,
+            &names,
+            &mut secrets,
+            Pieces { size: 100, before: 50, behind: 100 }
+        ));
+        for text in ["first-secret-00001", "second-secret-00002"] {
+            let mut found = Text::new(text.as_bytes(), Syntax::Json);
+            found.find_values(&secrets);
+            assert!(found.has_secrets(), "{text}");
+        }
     }
 }
