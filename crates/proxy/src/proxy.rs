@@ -11,6 +11,8 @@ mod web_socket;
 use std::{
     borrow::Cow,
     fmt,
+    future::Future,
+    mem,
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{Arc, OnceLock},
@@ -170,16 +172,16 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         self.shared.tunnels.wait().await;
     }
 
-    /// Forwards a request and waits for the response head.
+    /// Forwards a request, whose head it takes, and waits for the response head.
     async fn forward(
         &self,
         pending: &mut PendingExchange<R::Permit>,
         peer: SocketAddr,
         opens_web_socket: bool,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Incoming,
     ) -> Result<Forwarded, LocalResponse> {
-        self.check_destination(&parts)?;
+        self.check_destination(parts)?;
         let host = self.host(opens_web_socket);
         let timeouts = self.shared.config.timeouts;
         let mut body_recorder = BodyRecorder::expecting(
@@ -269,9 +271,10 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         let (method, chunked) = (parts.method.clone(), prefix.is_chunked());
         let mut request = Request::new(prefix.into_body(upload.clone()));
         *request.version_mut() = parts.version;
-        *request.method_mut() = parts.method;
-        *request.uri_mut() = parts.uri;
-        *request.headers_mut() = headers::forwarded(parts.headers, host.origin().host_header(), hop, chunked);
+        *request.method_mut() = mem::take(&mut parts.method);
+        *request.uri_mut() = mem::take(&mut parts.uri);
+        let fields = mem::take(&mut parts.headers);
+        *request.headers_mut() = headers::forwarded(fields, host.origin().host_header(), hop, chunked);
 
         let original = pending.capture().and_then(|capture| match &capture.request.head {
             Head::Wire(head) => Some(head.clone()),
@@ -344,65 +347,79 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
     type Body = ProxyBody<R::Permit>;
 
-    async fn handle(&self, mut context: RequestContext, request: Request<Incoming>) -> Response<Self::Body> {
-        let shares = &self.shared.shares;
-        let share = shares.acquire(context.peer).await;
-        let permit = match shares.count_waiting(self.recorder.reserve()).await {
-            Ok(permit) => permit,
-            Err(failure) => {
-                return LocalResponse::failed(FailureKind::Store, failure.cause)
-                    .response(self.api())
-                    .map(ProxyBody::whole);
+    // As a block, which takes its arguments as they are: an `async fn` has each twice in its future.
+    #[expect(clippy::manual_async_fn, reason = "the future of a request is half as large")]
+    fn handle(
+        &self,
+        mut context: RequestContext,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send {
+        async move {
+            let shares = &self.shared.shares;
+            let share = shares.acquire(context.peer).await;
+            let permit = match shares.count_waiting(self.recorder.reserve()).await {
+                Ok(permit) => permit,
+                Err(failure) => {
+                    return LocalResponse::failed(FailureKind::Store, failure.cause)
+                        .response(self.api())
+                        .map(ProxyBody::whole);
+                }
+            };
+            let (mut parts, body) = request.into_parts();
+            if let Some(uri) = with_path(&parts.method, &parts.uri, context.wire.as_deref()) {
+                parts.uri = uri;
             }
-        };
-        let (mut parts, body) = request.into_parts();
-        if let Some(uri) = with_path(&parts.method, &parts.uri, context.wire.as_deref()) {
-            parts.uri = uri;
-        }
-        if let Some(hook) = &self.shared.config.webhook {
-            match hook.rewrite(&parts.uri) {
-                Some(uri) => parts.uri = uri,
-                None => {
-                    context.refusal.get_or_insert_with(|| Refusal {
-                        kind: RefusalKind::TooLarge,
-                        message: "the target is too long to be forwarded".to_owned(),
-                        wire: Bytes::new(),
-                    });
+            if let Some(hook) = &self.shared.config.webhook {
+                match hook.rewrite(&parts.uri) {
+                    Some(uri) => parts.uri = uri,
+                    None => {
+                        context.refusal.get_or_insert_with(|| Refusal {
+                            kind: RefusalKind::TooLarge,
+                            message: "the target is too long to be forwarded".to_owned(),
+                            wire: Bytes::new(),
+                        });
+                    }
                 }
             }
+            let opens_web_socket = context.opens_web_socket;
+            let host = self.host(opens_web_socket);
+            let mut pending = self.pending((permit, share), &mut context, &parts, host);
+            if let Some(SentAgain { of, id }) = parts.extensions.remove() {
+                pending.note(|capture| {
+                    capture.resent_from = Some(of);
+                    let _ = id.set(capture.id);
+                });
+            }
+            let version = parts.version;
+            if let Some(refusal) = context.refusal {
+                return self
+                    .respond_locally(
+                        pending,
+                        version,
+                        LocalResponse::failed(failure_kind(refusal.kind), refusal.message),
+                    )
+                    .await;
+            }
+            let proxy_address = ProxyAddress { tls: context.tls, host: authority(&parts) };
+            let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
+                let message = format!(
+                    "{} WebSockets are already open, the maximum (`max_websockets`)",
+                    self.shared.tunnels.len()
+                );
+                Err(LocalResponse::failed(FailureKind::Overloaded, message))
+            } else {
+                self.forward(&mut pending, context.peer, opens_web_socket, &mut parts, body).await
+            };
+            let mut response = match forwarded {
+                Ok(forwarded) => self.relay(pending, version, host.origin(), &proxy_address, forwarded).await,
+                Err(local_response) => self.respond_locally(pending, version, local_response).await,
+            };
+            if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // The guard passes everything after such a request, so the connection can't be reused.
+                response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+            }
+            response
         }
-        let opens_web_socket = context.opens_web_socket;
-        let host = self.host(opens_web_socket);
-        let mut pending = self.pending((permit, share), &mut context, &parts, host);
-        if let Some(SentAgain { of, id }) = parts.extensions.remove() {
-            pending.note(|capture| {
-                capture.resent_from = Some(of);
-                let _ = id.set(capture.id);
-            });
-        }
-        let version = parts.version;
-        if let Some(refusal) = context.refusal {
-            return self
-                .respond_locally(pending, version, LocalResponse::failed(failure_kind(refusal.kind), refusal.message))
-                .await;
-        }
-        let proxy_address = ProxyAddress { tls: context.tls, host: authority(&parts) };
-        let forwarded = if opens_web_socket && self.shared.tunnels.len() >= self.shared.config.max_tunnels {
-            let message =
-                format!("{} WebSockets are already open, the maximum (`max_websockets`)", self.shared.tunnels.len());
-            Err(LocalResponse::failed(FailureKind::Overloaded, message))
-        } else {
-            self.forward(&mut pending, context.peer, opens_web_socket, parts, body).await
-        };
-        let mut response = match forwarded {
-            Ok(forwarded) => self.relay(pending, version, host.origin(), &proxy_address, forwarded).await,
-            Err(local_response) => self.respond_locally(pending, version, local_response).await,
-        };
-        if opens_web_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // The guard passes everything after such a request, so the connection can't be reused.
-            response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
-        }
-        response
     }
 
     async fn refused(&self, mut context: RequestContext) {

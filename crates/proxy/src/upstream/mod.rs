@@ -13,7 +13,7 @@ mod send_error;
 mod spelling;
 mod trust;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -88,51 +88,57 @@ impl Upstream {
     /// turns out to have closed before it sent any of the request, or the server says that it has not processed it (RFC
     /// 9113, section 8.7), the request is retried on another one and `observer` notified again. In all other cases, the
     /// request is never retried.
-    pub(crate) async fn send(
-        &self,
+    // Not an `async fn`, whose future would have the request twice.
+    pub(crate) fn send<'a>(
+        &'a self,
         mut request: Request<RequestBody>,
         original: Option<Bytes>,
-        observer: &mut impl SendObserver,
-    ) -> Result<(Response<Body>, Lease), LocalResponse> {
-        let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let came_by_http2 = request.version() == Version::HTTP_2;
-        let (mut refusals, mut last) = (0, String::new());
-        for _ in 0..ATTEMPTS {
-            let pooled = if refusals < SHARED_ATTEMPTS { self.pool.take().await } else { None };
-            let mut connection = match pooled {
-                Some(connection) => connection,
-                // Boxed: it is large and rare, and the future of every request is moved when it starts.
-                None => Box::pin(self.connect(refusals >= SHARED_ATTEMPTS)).await?,
-            };
-            self.adapt(&mut request, &target, connection.is_http2(), came_by_http2);
-            observer.sending(Arc::clone(connection.destination())).await?;
-            match connection.send(request, original.as_ref()).await {
-                Ok(_) if !connection.has_captured() => {
-                    // hyper only checks its limit when it needs to read more.
-                    let message =
-                        format!("the headers of {} response exceed {} KiB", self.api.possessive, heads::MAX_HEAD >> 10);
-                    return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
+        observer: &'a mut impl SendObserver,
+    ) -> impl Future<Output = Result<(Response<Body>, Lease), LocalResponse>> {
+        async move {
+            let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+            let came_by_http2 = request.version() == Version::HTTP_2;
+            let (mut refusals, mut last) = (0, String::new());
+            for _ in 0..ATTEMPTS {
+                let pooled = if refusals < SHARED_ATTEMPTS { self.pool.take().await } else { None };
+                let mut connection = match pooled {
+                    Some(connection) => connection,
+                    // Boxed: it is large and rare, and the future of every request is moved when it starts.
+                    None => Box::pin(self.connect(refusals >= SHARED_ATTEMPTS)).await?,
+                };
+                self.adapt(&mut request, &target, connection.is_http2(), came_by_http2);
+                observer.sending(Arc::clone(connection.destination())).await?;
+                match connection.send(request, original.as_ref()).await {
+                    Ok(_) if !connection.has_captured() => {
+                        // hyper only checks its limit when it needs to read more.
+                        let message = format!(
+                            "the headers of {} response exceed {} KiB",
+                            self.api.possessive,
+                            heads::MAX_HEAD >> 10
+                        );
+                        return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
+                    }
+                    Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
+                    Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
+                        tracing::debug!(%reason, "a request was not processed; retrying");
+                        observer.not_sent().await?;
+                        refusals += usize::from(refused);
+                        (request, last) = (*unsent, reason);
+                    }
+                    Err(SendError::Unprocessed { request: None, reason, .. }) => {
+                        let message = format!(
+                            "{} refused the request unprocessed ({reason}), and too much of its body was sent to retry",
+                            self.api.name
+                        );
+                        return Err(LocalResponse::failed(FailureKind::Closed, message));
+                    }
+                    Err(SendError::Failed(error)) => return Err(response_failed(&error, self.api)),
                 }
-                Ok(response) => return Ok((response, Lease::new(connection, &self.pool))),
-                Err(SendError::Unprocessed { request: Some(unsent), refused, reason }) => {
-                    tracing::debug!(%reason, "a request was not processed; retrying");
-                    observer.not_sent().await?;
-                    refusals += usize::from(refused);
-                    (request, last) = (*unsent, reason);
-                }
-                Err(SendError::Unprocessed { request: None, reason, .. }) => {
-                    let message = format!(
-                        "{} refused the request unprocessed ({reason}), and too much of its body was sent to retry",
-                        self.api.name
-                    );
-                    return Err(LocalResponse::failed(FailureKind::Closed, message));
-                }
-                Err(SendError::Failed(error)) => return Err(response_failed(&error, self.api)),
             }
+            let name = self.api.name;
+            let message = format!("{name} accepted the request on none of {ATTEMPTS} connections; last error: {last}");
+            Err(LocalResponse::failed(FailureKind::Closed, message))
         }
-        let name = self.api.name;
-        let message = format!("{name} accepted the request on none of {ATTEMPTS} connections; last error: {last}");
-        Err(LocalResponse::failed(FailureKind::Closed, message))
     }
 
     /// Opens and drops a connection, without sending a request.
