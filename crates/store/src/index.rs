@@ -1,12 +1,14 @@
 //! The index: the location of each exchange, and enough of it to decide most filters.
 //!
-//! The index of a session is a list of [`Chunk`]s. What sled holds may lag behind the segments: the rows it lacks are
-//! in memory, and are read from the segments' tail when the log is opened.
+//! The index of a session is a list of [`Chunk`]s. Full ones are in a file of the session ([`RowFiles`]); sled has their
+//! summaries, and the last chunk while it isn't full. What sled holds may lag behind the segments: the rows it lacks are in
+//! memory, and are read from the segments' tail when the log is opened.
 
 mod chunk;
 mod columns;
 mod packed;
 mod row;
+mod rows;
 mod snapshot;
 mod table;
 
@@ -30,6 +32,7 @@ pub(crate) use self::{
 };
 use self::{
     packed::Unpacker,
+    rows::{Extent, Place, RowFiles},
     snapshot::Snapshot,
     table::{Batch, Table},
 };
@@ -53,6 +56,25 @@ pub(crate) struct Part {
     pub(crate) summary: Summary,
     chunk: Option<Arc<Chunk>>,
     stored: u32,
+    /// Where it is in the session's file, once it is full and stored.
+    place: Option<Place>,
+}
+
+impl Part {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.summary.to_bytes();
+        if let Some(place) = &self.place {
+            place.write(&mut out);
+        }
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (summary, place) = bytes.split_at_checked(chunk::SUMMARY)?;
+        let summary = Summary::from_bytes(summary)?;
+        let place = if place.is_empty() { None } else { Some(Place::parse(place)?) };
+        Some(Self { summary, chunk: None, stored: summary.rows, place })
+    }
 }
 
 /// The index of one session.
@@ -60,6 +82,8 @@ pub(crate) struct Part {
 pub(crate) struct Listing {
     pub(crate) parts: Vec<Part>,
     pub(crate) segments: Vec<KnownSegment>,
+    /// Whether stored chunks are not where they were, so that the segments have to be read again.
+    pub(crate) is_broken: bool,
 }
 
 impl Listing {
@@ -93,7 +117,7 @@ impl Listing {
         }
         let mut chunk = Chunk::default();
         let row = chunk.push(row, texts, block);
-        self.parts.push(Part { summary: Summary::of(&row), chunk: Some(Arc::new(chunk)), stored: 0 });
+        self.parts.push(Part { summary: Summary::of(&row), chunk: Some(Arc::new(chunk)), stored: 0, place: None });
         false
     }
 
@@ -116,6 +140,7 @@ impl Listing {
             let index = self.parts.partition_point(|known| known.summary.first < part.summary.first);
             let Some(known) = self.parts.get_mut(index) else { continue };
             known.stored = part.summary.rows;
+            known.place = part.place;
             if known.summary == part.summary && part.chunk.is_some_and(|chunk| chunk.is_full()) {
                 known.chunk = None;
             }
@@ -138,10 +163,10 @@ struct Unstored {
 }
 
 impl Unstored {
-    fn write(&self, stored: &Stored, session: SessionId) -> Result<(), IndexError> {
-        let table = match stored {
-            Stored::Table(table) => table,
-            Stored::Snapshot(_) => return Err(IndexError::read_only()),
+    fn write(&mut self, stored: &Stored, session: SessionId) -> Result<(), IndexError> {
+        let (table, rows) = match stored {
+            Stored::Table(table, rows) => (table, rows),
+            Stored::Snapshot(..) => return Err(IndexError::read_only()),
             Stored::Memory(chunks) => {
                 let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
                 for part in &self.parts {
@@ -152,19 +177,29 @@ impl Unstored {
                 return Ok(());
             }
         };
+        let is_full = |part: &&mut Part| part.chunk.as_ref().is_some_and(|chunk| chunk.is_full());
+        let full: Vec<&mut Part> = self.parts.iter_mut().filter(is_full).collect();
+        let packed = full.iter().filter_map(|part| part.chunk.as_deref());
+        let packed: Vec<_> = packed.map(|chunk| (chunk.to_bytes(), Columns::of(chunk).to_bytes())).collect();
+        if !packed.is_empty() {
+            let places = rows.append(session, &packed).map_err(IndexError::of_rows)?;
+            full.into_iter().zip(places).for_each(|(part, place)| part.place = Some(place));
+        }
         let mut batch = Batch::default();
         for part in &self.parts {
             let Some(chunk) = &part.chunk else { continue };
-            batch.insert(&chunk_key(b'c', session, part.summary.first), chunk.to_bytes());
-            batch.insert(&chunk_key(b'k', session, part.summary.first), Columns::of(chunk).to_bytes());
-            batch.insert(&chunk_key(b'd', session, part.summary.first), part.summary.to_bytes());
+            let keys = [b'c', b'k'].map(|kind| chunk_key(kind, session, part.summary.first));
+            if part.place.is_none() {
+                batch.insert(&keys[0], chunk.to_bytes());
+                batch.insert(&keys[1], Columns::of(chunk).to_bytes());
+            } else if part.stored > 0 {
+                // From before it was full.
+                keys.iter().for_each(|key| batch.remove(key));
+            }
+            batch.insert(&chunk_key(b'd', session, part.summary.first), part.to_bytes());
         }
         batch.insert(&session_key(session), write_segments(&self.segments));
-        table.apply(batch)?;
-        for part in &self.parts {
-            [b'c', b'k'].iter().for_each(|kind| table.evict(&chunk_key(*kind, session, part.summary.first)));
-        }
-        Ok(())
+        table.apply(batch)
     }
 }
 
@@ -184,9 +219,9 @@ pub(crate) struct Index {
 
 #[derive(Debug)]
 enum Stored {
-    Table(Table),
-    /// A copy of the table as of when it was released, for readers.
-    Snapshot(Snapshot),
+    Table(Table, RowFiles),
+    /// For readers: a copy of the table as of when it was released, and the files of then.
+    Snapshot(Snapshot, RowFiles),
     /// Stored chunks in memory, if nothing can be written.
     Memory(Mutex<HashMap<[u8; 25], Vec<u8>>>),
 }
@@ -195,13 +230,11 @@ impl Index {
     /// Opens the index; the second value is false if it is new.
     pub(crate) fn open(path: &Path) -> Result<(Self, bool), IndexError> {
         let (table, known) = Table::open(path)?;
+        let rows = RowFiles::new(rows::dir(path)).map_err(IndexError::of_rows)?;
         let mut listings: BTreeMap<SessionId, Listing> = BTreeMap::new();
         let mut broken = false;
-        table.scan(b"d", &mut |key, value| match (parse_key(key), Summary::from_bytes(value)) {
-            (Some((session, _)), Some(summary)) => {
-                let part = Part { summary, chunk: None, stored: summary.rows };
-                listings.entry(session).or_default().parts.push(part);
-            }
+        table.scan(b"d", &mut |key, value| match (parse_key(key), Part::from_bytes(value)) {
+            (Some((session, _)), Some(part)) => listings.entry(session).or_default().parts.push(part),
             _ => broken = true,
         })?;
         table.scan(b"s", &mut |key, value| match (session_of(key), parse_segments(value)) {
@@ -211,7 +244,12 @@ impl Index {
         if broken {
             return Err(IndexError("it has entries that this program never wrote".to_owned()));
         }
-        let stored = Stored::Table(table);
+        for (session, listing) in &mut listings {
+            let places: Vec<Place> = listing.parts.iter().filter_map(|part| part.place).collect();
+            listing.is_broken = !places.is_empty() && !rows.have(*session, &places);
+        }
+        rows.retain(|session| listings.contains_key(&session)).map_err(IndexError::of_rows)?;
+        let stored = Stored::Table(table, rows);
         Ok((Self { listings: Mutex::new(listings), ..Self::of(stored) }, known))
     }
 
@@ -254,7 +292,7 @@ impl Index {
         }
         drop(cache);
         let missing = || IndexError(format!("the rows of session {session} from {} are missing", part.summary.first));
-        let stored = self.read(&chunk_key(b'c', session, part.summary.first))?;
+        let stored = self.read(b'c', session, part)?;
         let chunk = stored.and_then(|stored| Chunk::from_bytes(&self.unpacker.unpack(&stored)?));
         let chunk = Arc::new(chunk.ok_or_else(missing)?);
         cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -268,17 +306,32 @@ impl Index {
         if part.chunk.is_some() {
             return None;
         }
-        let stored = self.read(&chunk_key(b'k', session, part.summary.first)).ok()??;
+        let stored = self.read(b'k', session, part).ok()??;
         let columns = Columns::from_bytes(&self.unpacker.unpack(&stored)?)?;
         (columns.kind.len() == part.summary.rows as usize).then_some(columns)
     }
 
-    fn read(&self, key: &[u8; 25]) -> Result<Option<Vec<u8>>, IndexError> {
-        match &self.stored {
-            Stored::Table(table) => Ok(table.read(key)?.map(|stored| stored.to_vec())),
-            Stored::Snapshot(snapshot) => snapshot.get(key),
-            Stored::Memory(chunks) => Ok(chunks.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()),
+    /// Reads a stored chunk (`c`) or its columns (`k`).
+    fn read(&self, kind: u8, session: SessionId, part: &Part) -> Result<Option<Vec<u8>>, IndexError> {
+        let key = chunk_key(kind, session, part.summary.first);
+        let extent = part.place.map(|place| if kind == b'c' { place.chunk } else { place.columns });
+        match (&self.stored, extent) {
+            (Stored::Table(_, rows), Some(extent)) => Self::read_rows(rows, session, extent).map(Some),
+            (Stored::Snapshot(_, rows), Some(extent)) if rows.has(session) => {
+                Self::read_rows(rows, session, extent).map(Some)
+            }
+            (Stored::Table(table, _), None) => Ok(table.get(&key)?.map(|stored| stored.to_vec())),
+            (Stored::Snapshot(snapshot, _), _) => snapshot.get(&key),
+            (Stored::Memory(chunks), _) => Ok(chunks.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()),
         }
+    }
+
+    fn read_rows(rows: &RowFiles, session: SessionId, extent: Extent) -> Result<Vec<u8>, IndexError> {
+        rows.read(session, extent).map_err(|error| {
+            IndexError(format!(
+                "the rows of session {session} can't be read ({error}); without the folder `index` it is made anew"
+            ))
+        })
     }
 
     /// Stores what is only in memory: full chunks, and with `all` also unfinished ones.
@@ -286,7 +339,7 @@ impl Index {
         let sessions: Vec<SessionId> = self.listings().keys().copied().collect();
         for session in sessions {
             let new = self.listings().get(&session).and_then(|listing| listing.unstored(all));
-            let Some(new) = new else { continue };
+            let Some(mut new) = new else { continue };
             new.write(&self.stored, session)?;
             if let Some(listing) = self.listings().get_mut(&session) {
                 listing.stored(new);
@@ -297,7 +350,7 @@ impl Index {
 
     /// Stores the full chunks of a listing that is not in the index yet.
     pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), IndexError> {
-        let Some(new) = listing.unstored(false) else { return Ok(()) };
+        let Some(mut new) = listing.unstored(false) else { return Ok(()) };
         new.write(&self.stored, session)?;
         listing.stored(new);
         Ok(())
@@ -305,21 +358,39 @@ impl Index {
 
     /// Releases the table for other processes, and continues reading from a copy. Nothing can be stored afterwards.
     pub(crate) fn detach(self, dir: &Path) -> Result<Self, IndexError> {
-        let Stored::Table(table) = self.stored else { return Ok(self) };
-        let snapshot = Snapshot::of(&table, dir)?;
+        let Stored::Table(table, rows) = self.stored else { return Ok(self) };
+        let mut sizes: Vec<(u64, SessionId)> = {
+            let listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+            let stored = listings.iter().filter(|(_, listing)| listing.parts.iter().any(|part| part.place.is_some()));
+            stored.map(|(session, listing)| (listing.exchanges(), *session)).collect()
+        };
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        let mut snapshot = Snapshot::of(&table, dir)?;
+        for (_, session) in sizes.iter().skip(rows::MAX_OPEN) {
+            let parts = self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned();
+            for part in parts.iter().flat_map(|listing| &listing.parts) {
+                let Some(Place { chunk, columns }) = part.place else { continue };
+                for (kind, extent) in [(b'c', chunk), (b'k', columns)] {
+                    let stored = Self::read_rows(&rows, *session, extent)?;
+                    snapshot.add(&chunk_key(kind, *session, part.summary.first), &stored)?;
+                }
+            }
+        }
+        snapshot.finish(rows.size())?;
+        let rows = rows.detached(sizes.iter().map(|(_, session)| *session)).map_err(IndexError::of_rows)?;
         table.close()?;
-        Ok(Self { stored: Stored::Snapshot(snapshot), ..self })
+        Ok(Self { stored: Stored::Snapshot(snapshot, rows), ..self })
     }
 
     /// Whether other processes may change the log meanwhile.
     pub(crate) fn is_detached(&self) -> bool {
-        matches!(self.stored, Stored::Snapshot(_) | Stored::Memory(_))
+        matches!(self.stored, Stored::Snapshot(..) | Stored::Memory(_))
     }
 
     fn table(&self) -> Result<&Table, IndexError> {
         match &self.stored {
-            Stored::Table(table) => Ok(table),
-            Stored::Snapshot(_) | Stored::Memory(_) => Err(IndexError::read_only()),
+            Stored::Table(table, _) => Ok(table),
+            Stored::Snapshot(..) | Stored::Memory(_) => Err(IndexError::read_only()),
         }
     }
 
@@ -339,19 +410,28 @@ impl Index {
             prefix.extend(session.to_bytes());
             self.table()?.scan(&prefix, &mut |key, _| batch.remove(key))?;
         }
-        self.table()?.apply(batch)
+        self.table()?.apply(batch)?;
+        // Only now that nothing refers to it.
+        match &self.stored {
+            Stored::Table(_, rows) => rows.remove(session).map_err(IndexError::of_rows),
+            Stored::Snapshot(..) | Stored::Memory(_) => Ok(()),
+        }
     }
 
     /// Makes what is stored survive a power failure.
     pub(crate) fn flush(&self) -> Result<(), IndexError> {
+        if let Stored::Table(_, rows) = &self.stored {
+            // First, so that what the table refers to is there.
+            rows.sync().map_err(IndexError::of_rows)?;
+        }
         self.table()?.flush()
     }
 
     /// Its size on disk, in bytes.
     pub(crate) fn size(&self) -> u64 {
         match &self.stored {
-            Stored::Table(table) => table.size(),
-            Stored::Snapshot(snapshot) => snapshot.original_size,
+            Stored::Table(table, rows) => table.size() + rows.size(),
+            Stored::Snapshot(snapshot, _) => snapshot.original_size,
             Stored::Memory(_) => 0,
         }
     }
@@ -415,7 +495,9 @@ mod tests {
             listing.add(row, ("rates/getAll", None), BlockAt { segment: 1, offset: number });
         }
         index.store_listing(session, &mut listing).unwrap();
-        listing.parts.remove(0)
+        let part = listing.parts[0].clone();
+        index.listings().insert(session, listing);
+        part
     }
 
     #[test]
@@ -440,11 +522,12 @@ mod tests {
         let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
         let (index, _) = Index::open(&dir.path().join("index")).unwrap();
         let part = stored(&index, session);
-        let key = chunk_key(b'k', session, part.summary.first);
+        let columns = part.place.unwrap().columns;
         for wrong in [Columns::default().to_bytes(), b"damaged".to_vec(), Vec::new()] {
-            let mut batch = Batch::default();
-            batch.insert(&key, wrong);
-            index.table().unwrap().apply(batch).unwrap();
+            let rows = RowFiles::new(rows::dir(&dir.path().join("index"))).unwrap();
+            let place = rows.append(session, &[(Vec::new(), wrong)]).unwrap()[0];
+            let part = Part { place: Some(Place { columns: place.columns, ..part.place.unwrap() }), ..part.clone() };
+            assert_ne!(place.columns, columns);
             assert_eq!(index.columns(session, &part), None);
         }
         assert!(index.chunk(session, &part).is_ok());

@@ -154,13 +154,14 @@ impl CatchUp<'_> {
         let mut listing = self.shared.index.listings().remove(&session).unwrap_or_default();
         self.shared.raise_head(session, &listing);
         let last = listing.segments.len();
-        let fits = listing.segments.iter().enumerate().all(|(index, known)| {
-            files.get(index).is_some_and(|(number, generation, length)| {
-                (*number, *generation) == (known.number, known.generation)
+        let fits = !listing.is_broken
+            && listing.segments.iter().enumerate().all(|(index, known)| {
+                files.get(index).is_some_and(|(number, generation, length)| {
+                    (*number, *generation) == (known.number, known.generation)
                     // A segment with a successor can't have gained or lost blocks.
                     && if index + 1 == last { *length >= known.length } else { *length == known.length }
-            })
-        });
+                })
+            });
         // Only the last one can be behind.
         if fits && self.follow(session, &mut listing, &files)? {
             self.add(session, listing);

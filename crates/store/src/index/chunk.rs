@@ -174,7 +174,7 @@ pub(crate) struct Summary {
 }
 
 /// The size of a stored summary, in bytes.
-const SUMMARY: usize = 4 + 8 * 7 + 32 + 1;
+pub(super) const SUMMARY: usize = 4 + 8 * 7 + 32 + 1;
 
 impl Summary {
     pub(crate) fn of(row: &Row) -> Self {

@@ -15,7 +15,11 @@ pub(crate) struct Snapshot {
     file: fs::File,
     /// The offset and length of each in the file.
     chunks: HashMap<Box<[u8]>, (u64, usize)>,
-    /// The size of the table on disk, in bytes.
+    /// The end of what was written to the file.
+    end: u64,
+    /// What is to be written next.
+    piece: Vec<u8>,
+    /// The size of the index on disk, in bytes.
     pub(crate) original_size: u64,
 }
 
@@ -23,10 +27,9 @@ pub(crate) struct Snapshot {
 const PIECE: usize = 1 << 20;
 
 impl Snapshot {
-    /// Copies the chunks of a table. Call only as the owner of the data folder `dir`, so that there is no concurrent
-    /// copy.
+    /// Copies the chunks of a table; [`finish`](Self::finish) it afterwards. Call only as the owner of the data folder `dir`,
+    /// so that there is no concurrent copy.
     pub(crate) fn of(table: &Table, dir: &Path) -> Result<Self, IndexError> {
-        let failed = |error: io::Error| IndexError(format!("it can't be copied: {error}"));
         let path = dir.join("index.copy");
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -35,22 +38,38 @@ impl Snapshot {
         let options = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = options.map_err(failed)?;
         fs::remove_file(&path).map_err(failed)?;
-        let mut chunks = HashMap::new();
-        let (mut end, mut piece) = (0, Vec::with_capacity(PIECE));
-        let mut written = Ok(());
+        let mut copy = Self { file, chunks: HashMap::new(), end: 0, piece: Vec::new(), original_size: table.size() };
+        let mut added = Ok(());
         for kind in [b"c", b"k"] {
             table.scan(kind, &mut |key, value| {
-                chunks.insert(key.into(), (end + piece.len() as u64, value.len()));
-                piece.extend_from_slice(value);
-                if piece.len() >= PIECE && written.is_ok() {
-                    written = file.write_all_at(&piece, end);
-                    end += piece.len() as u64;
-                    piece.clear();
+                if added.is_ok() {
+                    added = copy.add(key, value);
                 }
             })?;
         }
-        written.and_then(|()| file.write_all_at(&piece, end)).map_err(failed)?;
-        Ok(Self { file, chunks, original_size: table.size() })
+        added.map(|()| copy)
+    }
+
+    /// Adds a chunk.
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), IndexError> {
+        self.chunks.insert(key.into(), (self.end + self.piece.len() as u64, value.len()));
+        self.piece.extend_from_slice(value);
+        if self.piece.len() >= PIECE { self.write() } else { Ok(()) }
+    }
+
+    /// Writes the rest. The index has `others` bytes besides the table.
+    pub(crate) fn finish(&mut self, others: u64) -> Result<(), IndexError> {
+        self.original_size += others;
+        self.write()?;
+        self.piece = Vec::new();
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), IndexError> {
+        self.file.write_all_at(&self.piece, self.end).map_err(failed)?;
+        self.end += self.piece.len() as u64;
+        self.piece.clear();
+        Ok(())
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
@@ -59,4 +78,8 @@ impl Snapshot {
         self.file.read_exact_at(&mut stored, *offset).map_err(|error| IndexError(error.to_string()))?;
         Ok(Some(stored))
     }
+}
+
+fn failed(error: io::Error) -> IndexError {
+    IndexError(format!("it can't be copied: {error}"))
 }

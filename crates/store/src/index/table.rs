@@ -9,16 +9,10 @@ use std::{
 };
 
 /// The layout of the index; one of another version is rebuilt.
-const VERSION: &[u8] = b"nightaudit index 3";
+const VERSION: &[u8] = b"nightaudit index 4";
 
 /// The bytes of pages that sled may cache, in addition to the last page of each of its 256 lists, whatever its size.
-/// The index has a cache of its own.
 const CAPACITY: u64 = 2 << 20;
-/// Page accesses that fill one of sled's lists (`MAX_QUEUE_ITEMS` in its `lru.rs`).
-const USES: usize = 64;
-/// The entries that sled puts into a page at least, once there are many: half of those with which it splits one.
-const ENTRIES: usize = 8;
-
 /// Why the table can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexError(pub(crate) String);
@@ -27,6 +21,11 @@ impl IndexError {
     /// The error of a change to a read-only log.
     pub(crate) fn read_only() -> Self {
         Self("the log was opened for reading".to_owned())
+    }
+
+    /// The error of the files with rows.
+    pub(super) fn of_rows(error: io::Error) -> Self {
+        Self(format!("its files can't be used: {error}"))
     }
 }
 
@@ -103,28 +102,8 @@ impl Table {
         guarded(|| self.db.get(key))
     }
 
-    /// As [`get`](Self::get), for large values. Whoever reads all of them has only the last page of each of sled's lists
-    /// in memory afterwards: see [`evict`](Self::evict).
-    pub(crate) fn read(&self, key: &[u8]) -> Result<Option<sled::IVec>, IndexError> {
-        for _ in 1..USES / ENTRIES {
-            self.get(key)?;
-        }
-        self.get(key)
-    }
-
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), IndexError> {
         guarded(|| self.db.apply_batch(batch.0))
-    }
-
-    /// Makes sled evict what exceeds its capacity, after this key was inserted.
-    ///
-    /// It logs each page access in one of its lists, and evicts pages only when a list is full. An index that is
-    /// written and hardly ever read would stay in memory for millions of exchanges.
-    pub(crate) fn evict(&self, key: &[u8]) {
-        for _ in 0..USES {
-            // A failure is reported when the value is needed.
-            let _ = self.get(key);
-        }
     }
 
     /// Visits all entries with this key prefix, in order.

@@ -122,3 +122,47 @@ fn damage_is_survived_reported_and_contained() {
         })
         .unwrap();
 }
+
+#[test]
+fn damaged_rows_of_the_index_are_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let log = Log::open(config(&data)).unwrap();
+    // Several chunks of rows, more than are checked when the log is opened.
+    for round in 0..70 {
+        record(&log, round * 512..(round + 1) * 512);
+    }
+    let session = log.sessions()[0].id;
+    drop(log);
+    let rows = data.join("index/rows").join(session.to_string());
+    let whole = fs::read(&rows).unwrap();
+    let count = || Log::open_read_only(&data, &nightaudit_mews::API).unwrap().opened().exchanges;
+    let harms: [&dyn Fn(&mut Vec<u8>); 4] = [
+        &|bytes| bytes.truncate(whole.len() - 1),
+        &|bytes| bytes.clear(),
+        &|bytes| *bytes.last_mut().unwrap() ^= 1,
+        // What a power failure leaves of a write.
+        &|bytes| bytes[whole.len() - 100..].fill(0),
+    ];
+    for (number, harm) in harms.iter().enumerate() {
+        let mut bytes = fs::read(&rows).unwrap();
+        assert_eq!(bytes.len(), whole.len(), "{number}");
+        harm(&mut bytes);
+        fs::write(&rows, bytes).unwrap();
+        assert_eq!(count(), 70 * 512, "{number}");
+        let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
+        assert!(log.opened().rebuilt.is_none(), "{number}: it is rebuilt only once");
+        assert_eq!(log.query(Query::default()).unwrap().filter_map(Result::ok).count(), 70 * 512, "{number}");
+    }
+    // What is damaged further up is noticed when it is read, and made anew when the log is opened next.
+    let mut bytes = fs::read(&rows).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&rows, bytes).unwrap();
+    let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
+    assert!(log.opened().rebuilt.is_none());
+    let failed = log.query(Query::default()).unwrap().find_map(Result::err).unwrap().to_string();
+    assert!(failed.contains("checksum"), "{failed}");
+    let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
+    assert!(log.opened().rebuilt.as_ref().unwrap().contains("does not match the index"));
+    assert_eq!(log.query(Query::default()).unwrap().filter_map(Result::ok).count(), 70 * 512);
+}
