@@ -526,6 +526,6 @@ mod tests {
             size_of::<F>()
         }
         let size = size(|proxy, context, request| proxy.handle(context, request));
-        assert!(size < 8 << 10, "the future of a request takes {size} bytes");
+        assert!(size < 5 << 10, "the future of a request takes {size} bytes");
     }
 }

@@ -39,7 +39,7 @@ type Pieces = SmallVec<[Bytes; 1]>;
 /// The prefix of a request body.
 pub(crate) struct BodyPrefix {
     pieces: Pieces,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// The unread rest; `None` if the prefix is the whole body.
     rest: Option<Incoming>,
     hint: SizeHint,
@@ -109,7 +109,9 @@ impl BodyPrefix {
                             break;
                         }
                     }
-                    Err(frame) => prefix.trailers = frame.into_trailers().ok().and_then(headers::trailers),
+                    Err(frame) => {
+                        prefix.trailers = frame.into_trailers().ok().and_then(headers::trailers).map(Box::new);
+                    }
                 },
                 Some(Err(error)) => return Err(failed(&error)),
             }
@@ -180,7 +182,8 @@ impl BodyPrefix {
 
     /// Returns the body to forward. The unread rest is collected in `upload` as it is streamed.
     pub(crate) fn into_body(self, upload: Option<Arc<Upload>>) -> RequestBody {
-        let rest = self.rest.zip(upload);
+        let pace = self.pace;
+        let rest = self.rest.zip(upload).map(|(body, upload)| Box::new(Rest { body, upload, pace, timer: None }));
         let is_ended =
             rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0);
         RequestBody {
@@ -192,8 +195,6 @@ impl BodyPrefix {
             // With a length of 0 hyper would add a `content-length` that the client did not send.
             hint: if is_ended { SizeHint::new() } else { self.hint },
             reserved: self.reserved,
-            pace: self.pace,
-            timer: None,
         }
     }
 }
@@ -318,17 +319,24 @@ impl Upload {
     }
 }
 
-/// A request body being sent to Mews.
+/// A request body being sent to Mews. What most lack is boxed, because hyper moves a body a dozen times, and has room for 32 for
+/// each connection.
 pub(crate) struct RequestBody {
     pieces: Pieces,
     /// How many of the pieces have been sent.
     sent: usize,
-    trailers: Option<HeaderMap>,
-    rest: Option<(Incoming, Arc<Upload>)>,
+    trailers: Option<Box<HeaderMap>>,
+    rest: Option<Box<Rest>>,
     /// Size hint of the original body, so that one received chunked is sent chunked.
     hint: SizeHint,
     is_ended: bool,
     reserved: Option<Arc<Reservation>>,
+}
+
+/// What comes after the prefix.
+struct Rest {
+    body: Incoming,
+    upload: Arc<Upload>,
     pace: BodyPace,
     /// Start and timer of the current wait for the client.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -336,10 +344,11 @@ pub(crate) struct RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if let Some((rest, upload)) = self.rest.take() {
+        if let Some(rest) = self.rest.take() {
+            let Rest { body, upload, .. } = *rest;
             let mut progress = upload.lock();
             if progress.replay.is_some() {
-                progress.returned = Some(rest);
+                progress.returned = Some(body);
             }
         }
     }
@@ -348,28 +357,26 @@ impl Drop for RequestBody {
 /// What is needed to resend a body that the upstream has not processed.
 pub(crate) struct ReplayBody {
     pieces: Pieces,
-    trailers: Option<HeaderMap>,
-    upload: Option<Arc<Upload>>,
+    trailers: Option<Box<HeaderMap>>,
+    rest: Option<(Arc<Upload>, BodyPace)>,
     hint: SizeHint,
     is_ended: bool,
     reserved: Option<Arc<Reservation>>,
-    pace: BodyPace,
 }
 
 impl ReplayBody {
     /// Prepares to resend a body that is about to be sent.
     pub(crate) fn of(body: &RequestBody) -> Self {
-        if let Some((_, upload)) = &body.rest {
-            upload.lock().replay.get_or_insert_default();
+        if let Some(rest) = &body.rest {
+            rest.upload.lock().replay.get_or_insert_default();
         }
         Self {
             pieces: body.pieces.clone(),
             trailers: body.trailers.clone(),
-            upload: body.rest.as_ref().map(|(_, upload)| Arc::clone(upload)),
+            rest: body.rest.as_ref().map(|rest| (Arc::clone(&rest.upload), rest.pace.clone())),
             hint: body.hint,
             is_ended: body.is_ended,
             reserved: body.reserved.clone(),
-            pace: body.pace.clone(),
         }
     }
 
@@ -377,7 +384,7 @@ impl ReplayBody {
     /// body failed.
     pub(crate) fn into_body(mut self) -> Option<RequestBody> {
         let mut rest = None;
-        if let Some(upload) = self.upload {
+        if let Some((upload, pace)) = self.rest {
             let mut progress = upload.lock();
             if progress.failed.is_some() {
                 return None;
@@ -388,10 +395,10 @@ impl ReplayBody {
                 return None;
             }
             self.pieces.extend(replay.pieces);
-            self.trailers = replay.trailers;
+            self.trailers = replay.trailers.map(Box::new);
             progress.replay = Some(Replay { length: replay.length, reserved: replay.reserved, ..Replay::default() });
             drop(progress);
-            rest = returned.map(|rest| (rest, upload));
+            rest = returned.map(|body| Box::new(Rest { body, upload, pace, timer: None }));
         }
         Some(RequestBody {
             pieces: self.pieces,
@@ -401,8 +408,6 @@ impl ReplayBody {
             hint: self.hint,
             is_ended: self.is_ended,
             reserved: self.reserved,
-            pace: self.pace,
-            timer: None,
         })
     }
 }
@@ -429,21 +434,21 @@ impl Body for RequestBody {
             }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        if let Some((rest, upload)) = &mut this.rest {
+        if let Some(rest) = &mut this.rest {
+            let Rest { body, upload, pace, timer } = &mut **rest;
             let waited = upload.lock().waiting.take().map(|piece| Some(Ok(Frame::data(piece))));
-            let next = waited.map_or_else(|| Pin::new(rest).poll_frame(cx), Poll::Ready);
+            let next = waited.map_or_else(|| Pin::new(body).poll_frame(cx), Poll::Ready);
             let Poll::Ready(frame) = next else {
-                let left = this.pace.left();
-                let (begun, timer) =
-                    this.timer.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
-                ready!(timer.as_mut().poll(cx));
-                this.pace.waited(begun.elapsed());
-                upload.lock().failed = Some(this.pace.exhausted());
+                let left = pace.left();
+                let (begun, sleep) = timer.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
+                ready!(sleep.as_mut().poll(cx));
+                pace.waited(begun.elapsed());
+                upload.lock().failed = Some(pace.exhausted());
                 this.is_ended = true;
                 return Poll::Ready(Some(Err(UploadFailed)));
             };
-            if let Some((begun, _)) = this.timer.take() {
-                this.pace.waited(begun.elapsed());
+            if let Some((begun, _)) = timer.take() {
+                pace.waited(begun.elapsed());
             }
             match frame {
                 Some(Ok(frame)) => {
@@ -453,7 +458,7 @@ impl Body for RequestBody {
                             progress.waiting = frame.into_data().ok();
                             return Poll::Pending;
                         }
-                        this.pace.received(piece.len());
+                        pace.received(piece.len());
                         progress.body_recorder.push(piece);
                         progress.last = Instant::now();
                         // A body of known length is not polled after its last chunk.
@@ -482,7 +487,7 @@ impl Body for RequestBody {
             }
         }
         this.is_ended = true;
-        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
