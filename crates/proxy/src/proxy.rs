@@ -347,8 +347,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
 impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
     type Body = ProxyBody<R::Permit>;
 
-    // As a block, which takes its arguments as they are: an `async fn` has each twice in its future.
-    #[expect(clippy::manual_async_fn, reason = "the future of a request is half as large")]
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has its arguments twice in its future")]
     fn handle(
         &self,
         mut context: RequestContext,

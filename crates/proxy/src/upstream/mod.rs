@@ -88,7 +88,7 @@ impl Upstream {
     /// turns out to have closed before it sent any of the request, or the server says that it has not processed it (RFC
     /// 9113, section 8.7), the request is retried on another one and `observer` notified again. In all other cases, the
     /// request is never retried.
-    // Not an `async fn`, whose future would have the request twice.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has its arguments twice in its future")]
     pub(crate) fn send<'a>(
         &'a self,
         mut request: Request<RequestBody>,
