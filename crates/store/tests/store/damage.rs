@@ -137,18 +137,13 @@ fn damaged_rows_of_the_index_are_made_anew() {
     let rows = data.join("index/rows").join(session.to_string());
     let whole = fs::read(&rows).unwrap();
     let count = || Log::open_read_only(&data, &nightaudit_mews::API).unwrap().opened().exchanges;
-    let harms: [&dyn Fn(&mut Vec<u8>); 4] = [
-        &|bytes| bytes.truncate(whole.len() - 1),
-        &|bytes| bytes.clear(),
-        &|bytes| *bytes.last_mut().unwrap() ^= 1,
-        // What a power failure leaves of a write.
-        &|bytes| bytes[whole.len() - 100..].fill(0),
-    ];
-    for (number, harm) in harms.iter().enumerate() {
-        let mut bytes = fs::read(&rows).unwrap();
-        assert_eq!(bytes.len(), whole.len(), "{number}");
-        harm(&mut bytes);
-        fs::write(&rows, bytes).unwrap();
+    let cut = whole[..whole.len() - 1].to_vec();
+    let flipped = [&cut[..], &[whole[whole.len() - 1] ^ 1]].concat();
+    // What a power failure leaves of a write.
+    let zeros = [&whole[..whole.len() - 100], &[0; 100]].concat();
+    for (number, harmed) in [cut, Vec::new(), flipped, zeros].iter().enumerate() {
+        assert_eq!(fs::read(&rows).unwrap().len(), whole.len(), "{number}");
+        fs::write(&rows, harmed).unwrap();
         assert_eq!(count(), 70 * 512, "{number}");
         let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
         assert!(log.opened().rebuilt.is_none(), "{number}: it is rebuilt only once");
