@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use self::{
     packed::Unpacker,
-    rows::{Extent, Place, RowFiles},
+    rows::{Place, RowFiles},
     snapshot::Snapshot,
     table::{Batch, Table},
 };
@@ -314,11 +314,10 @@ impl Index {
     /// Reads a stored chunk (`c`) or its columns (`k`).
     fn read(&self, kind: u8, session: SessionId, part: &Part) -> Result<Option<Vec<u8>>, IndexError> {
         let key = chunk_key(kind, session, part.summary.first);
-        let extent = part.place.map(|place| if kind == b'c' { place.chunk } else { place.columns });
-        match (&self.stored, extent) {
-            (Stored::Table(_, rows), Some(extent)) => Self::read_rows(rows, session, extent).map(Some),
-            (Stored::Snapshot(_, rows), Some(extent)) if rows.has(session) => {
-                Self::read_rows(rows, session, extent).map(Some)
+        match (&self.stored, part.place) {
+            (Stored::Table(_, rows), Some(place)) => self.read_rows(rows, kind, session, (part, place)),
+            (Stored::Snapshot(_, rows), Some(place)) if rows.has(session) => {
+                self.read_rows(rows, kind, session, (part, place))
             }
             (Stored::Table(table, _), None) => Ok(table.get(&key)?.map(|stored| stored.to_vec())),
             (Stored::Snapshot(snapshot, _), _) => snapshot.get(&key),
@@ -326,12 +325,33 @@ impl Index {
         }
     }
 
-    fn read_rows(rows: &RowFiles, session: SessionId, extent: Extent) -> Result<Vec<u8>, IndexError> {
-        rows.read(session, extent).map_err(|error| {
-            IndexError(format!(
-                "the rows of session {session} can't be read ({error}); without the folder `index` it is made anew"
-            ))
-        })
+    /// Reads what is at this place, or where it is now: the file may have been replaced since the caller saw the part. `None`
+    /// if it is nowhere.
+    fn read_rows(
+        &self,
+        rows: &RowFiles,
+        kind: u8,
+        session: SessionId,
+        (part, place): (&Part, Place),
+    ) -> Result<Option<Vec<u8>>, IndexError> {
+        let error = match rows.read(session, place.of(kind)) {
+            Ok(stored) => return Ok(Some(stored)),
+            Err(error) => error,
+        };
+        let now = self.listings().get(&session).and_then(|listing| {
+            let at = listing.parts.binary_search_by_key(&part.summary.first, |part| part.summary.first).ok()?;
+            listing.parts[at].place
+        });
+        match now {
+            None => Ok(None),
+            Some(now) if now == place => {
+                rows.mark_damaged(session);
+                Err(IndexError(format!(
+                    "the rows of session {session} can't be read ({error}); they are made anew when the log is opened next"
+                )))
+            }
+            Some(now) => rows.read(session, now.of(kind)).map(Some).map_err(IndexError::of_rows),
+        }
     }
 
     /// Stores what is only in memory: full chunks, and with `all` also unfinished ones.
@@ -369,9 +389,9 @@ impl Index {
         for (_, session) in sizes.iter().skip(rows::MAX_OPEN) {
             let parts = self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned();
             for part in parts.iter().flat_map(|listing| &listing.parts) {
-                let Some(Place { chunk, columns }) = part.place else { continue };
-                for (kind, extent) in [(b'c', chunk), (b'k', columns)] {
-                    let stored = Self::read_rows(&rows, *session, extent)?;
+                let Some(place) = part.place else { continue };
+                for kind in [b'c', b'k'] {
+                    let stored = rows.read(*session, place.of(kind)).map_err(IndexError::of_rows)?;
                     snapshot.add(&chunk_key(kind, *session, part.summary.first), &stored)?;
                 }
             }
@@ -483,6 +503,8 @@ fn parse_segments(bytes: &[u8]) -> Option<Vec<KnownSegment>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use nightaudit_exchange::ExchangeId;
 
     use super::*;
@@ -515,6 +537,43 @@ mod tests {
         assert!(known && index.columns(session, &part).is_some());
         index.remove(session).unwrap();
         assert!(index.columns(session, &part).is_none() && index.chunk(session, &part).is_err());
+    }
+
+    #[test]
+    fn a_reader_has_the_rows_of_all_sessions_whoever_removes_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let (index, _) = Index::open(&path).unwrap();
+        // More than it keeps open: what is in the others' files is copied.
+        let sessions: Vec<SessionId> = (0..rows::MAX_OPEN as u64 + 3).map(|at| SessionId::from_parts(at, 1)).collect();
+        let parts: Vec<Part> = sessions.iter().map(|session| stored(&index, *session)).collect();
+        let index = index.detach(dir.path()).unwrap();
+        let (owner, _) = Index::open(&path).unwrap();
+        sessions.iter().for_each(|session| owner.remove(*session).unwrap());
+        assert_eq!(fs::read_dir(rows::dir(&path)).unwrap().count(), 0);
+        for (session, part) in sessions.iter().zip(&parts) {
+            assert_eq!(index.chunk(*session, part).unwrap().rows.len(), part.summary.rows as usize);
+            assert!(index.columns(*session, part).is_some());
+            assert!(owner.chunk(*session, part).is_err());
+        }
+        // Who looked for rows that are gone has left nothing behind.
+        assert_eq!(fs::read_dir(rows::dir(&path)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn rows_are_found_where_they_are_now() {
+        let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
+        let path = dir.path().join("index");
+        let (index, _) = Index::open(&path).unwrap();
+        let before = stored(&index, session);
+        // As compaction does it, with other offsets.
+        index.remove(session).unwrap();
+        let Stored::Table(_, rows) = &index.stored else { panic!("it has no table") };
+        rows.append(session, &[(vec![0; 10], vec![0; 10])]).unwrap();
+        let after = stored(&index, session);
+        assert_ne!(before.place, after.place);
+        assert!(index.columns(session, &before).is_some() && index.chunk(session, &before).is_ok());
+        assert_eq!(fs::read_dir(rows::dir(&path)).unwrap().count(), 1, "it was taken for damaged");
     }
 
     #[test]

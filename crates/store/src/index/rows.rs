@@ -53,6 +53,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Where the chunk (`c`) or its columns (`k`) are.
+    pub(super) fn of(&self, kind: u8) -> Extent {
+        if kind == b'c' { self.chunk } else { self.columns }
+    }
+
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         for Extent { offset, length, sum } in [self.chunk, self.columns] {
             out.extend(offset.to_le_bytes());
@@ -103,7 +108,7 @@ impl RowFiles {
     pub(super) fn detached(self, sessions: impl Iterator<Item = SessionId>) -> io::Result<Self> {
         self.lock(&self.open).clear();
         for session in sessions.take(MAX_OPEN) {
-            self.file(session)?;
+            self.file(session, false)?;
         }
         Ok(Self { opens: false, ..self })
     }
@@ -116,7 +121,7 @@ impl RowFiles {
     /// Appends chunks, each with its columns; returns where they are.
     pub(super) fn append(&self, session: SessionId, chunks: &[(Vec<u8>, Vec<u8>)]) -> io::Result<Vec<Place>> {
         let _appending = self.lock(&self.appending);
-        let file = self.file(session)?;
+        let file = self.file(session, true)?;
         // What a killed process has left after the last place is skipped.
         let end = file.metadata()?.len();
         let mut bytes = Vec::with_capacity(chunks.iter().map(|(chunk, columns)| chunk.len() + columns.len()).sum());
@@ -134,15 +139,16 @@ impl RowFiles {
         Ok(places)
     }
 
-    /// Reads what is there. If it is damaged, the file is marked, so that whoever opens the index next makes it anew.
+    /// Reads what is there.
     pub(super) fn read(&self, session: SessionId, extent: Extent) -> io::Result<Vec<u8>> {
-        let read = extent.read(&*self.file(session)?);
-        if read.is_err() {
-            // Without a mark, the next reader sees the same damage.
-            let mut options = fs::OpenOptions::new();
-            let _ = private::open(options.write(true).create(true).mode(0o600), &self.mark(session));
-        }
-        read
+        extent.read(&*self.file(session, false)?)
+    }
+
+    /// Marks the file of a session as damaged, so that whoever opens the index next makes it anew.
+    pub(super) fn mark_damaged(&self, session: SessionId) {
+        let mut options = fs::OpenOptions::new();
+        // Without a mark, the next reader sees the same damage.
+        let _ = private::open(options.write(true).create(true).mode(0o600), &self.mark(session));
     }
 
     /// Makes what was appended survive a power failure.
@@ -165,7 +171,7 @@ impl RowFiles {
         if self.mark(session).exists() {
             return false;
         }
-        let Ok(file) = self.file(session) else { return false };
+        let Ok(file) = self.file(session, false) else { return false };
         let Ok(length) = file.metadata().map(|file| file.len()) else { return false };
         places.iter().all(|place| place.fits(length))
             && places
@@ -216,7 +222,8 @@ impl RowFiles {
         self.dir.join(format!("{session}{DAMAGED}"))
     }
 
-    fn file(&self, session: SessionId) -> io::Result<Arc<fs::File>> {
+    /// The file of a session, created if it doesn't exist and `creates`.
+    fn file(&self, session: SessionId, creates: bool) -> io::Result<Arc<fs::File>> {
         let mut open = self.lock(&self.open);
         if let Some(at) = open.iter().position(|(known, _)| *known == session)
             && let Some(used) = open.remove(at)
@@ -230,7 +237,7 @@ impl RowFiles {
         }
         drop(open);
         let mut options = fs::OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let options = options.read(true).write(true).create(creates).truncate(false).mode(0o600);
         let file = Arc::new(private::open(options, &self.path(session))?);
         open = self.lock(&self.open);
         open.truncate(MAX_OPEN - 1);
@@ -286,6 +293,7 @@ mod tests {
         rows.retain(|known| known != session(0)).unwrap();
         rows.remove(session(1)).unwrap();
         assert!(!rows.have(session(0), &all[0].1) && !rows.have(session(1), &all[1].1));
+        assert!(rows.read(session(1), all[1].1[0].chunk).is_err() && !rows.path(session(1)).exists());
         assert!(rows.have(session(2), &all[2].1));
     }
 
@@ -314,7 +322,7 @@ mod tests {
             fs::write(&path, &damaged).unwrap();
             let read = places.iter().flat_map(|place| [place.chunk, place.columns]);
             assert_eq!(read.filter(|extent| rows.read(session(1), *extent).is_err()).count(), 1, "{at}");
-            // It is marked.
+            rows.mark_damaged(session(1));
             fs::write(&path, &whole).unwrap();
             assert!(!rows.have(session(1), &places));
             fs::remove_file(rows.mark(session(1))).unwrap();
