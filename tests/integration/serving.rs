@@ -115,7 +115,7 @@ async fn no_secret_reaches_the_disk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn long_responses_that_cannot_be_compressed_are_recorded_whole_and_leave_no_file() {
-    const SIZE: usize = 5 << 20;
+    const SIZE: usize = 3 << 19;
     let noise = Arc::new(pseudo_random(SIZE));
     let sent = Arc::clone(&noise);
     let upstream = Upstream::raw(move |mut stream| {
