@@ -134,6 +134,10 @@ impl RowFiles {
             };
             places.push(Place { chunk: add(chunk)?, columns: add(columns)? });
         }
+        if self.lock(&self.unsynced).len() >= MAX_OPEN {
+            // An index of many sessions that is made anew must not have all their files open.
+            self.sync()?;
+        }
         self.lock(&self.unsynced).insert(session, Arc::clone(&file));
         file.write_all_at(&bytes, end)?;
         Ok(places)
@@ -277,6 +281,7 @@ mod tests {
                 (session(number), rows.append(session(number), &chunks).unwrap())
             })
             .collect();
+        assert!(rows.lock(&rows.unsynced).len() <= MAX_OPEN);
         rows.sync().unwrap();
         assert!(rows.lock(&rows.open).len() <= MAX_OPEN && rows.size() == 330 * all.len() as u64);
         for (session, places) in &all {
