@@ -1,7 +1,12 @@
 //! A text with its escapes decoded, repeatedly, and a mapping back to the original positions.
 
+use std::cell::OnceCell;
+
 use memchr::{memchr, memchr3};
 
+/// Of a text this long, in bytes, only one layer is kept at a time beside the text itself: the bodies of many exchanges may
+/// be in memory meanwhile.
+const LARGE: usize = 1 << 20;
 /// How many times escapes are decoded, that is, how deeply JSON strings may nest. Each level doubles the backslashes.
 const MAX_DEPTH: usize = 8;
 
@@ -18,14 +23,17 @@ pub(super) enum Escapes {
 
 /// A text as it is (layer 0), with its escapes decoded (layer 1), with the escapes in that decoded (layer 2), …
 ///
-/// A text without escapes has one layer and is not copied.
+/// A text without escapes has one layer and is not copied. Of a large one, all layers' seams are kept, but only the text of
+/// the layer that is visited, and of those that were looked at meanwhile.
 pub(super) struct Layers<'a> {
     text: &'a [u8],
     above: Vec<Layer>,
+    keeps_all: bool,
 }
 
 struct Layer {
-    text: Vec<u8>,
+    /// Decoded when it is needed, unless it is kept.
+    text: OnceCell<Vec<u8>>,
     seams: Vec<Seam>,
 }
 
@@ -62,20 +70,49 @@ impl<'a> Layers<'a> {
     pub(super) const MAX: usize = MAX_DEPTH + 1;
 
     pub(super) fn new(text: &'a [u8], escapes: Escapes) -> Self {
-        let mut above: Vec<Layer> = Vec::new();
-        while above.len() < MAX_DEPTH {
-            let below = above.last().map_or(text, |layer| &layer.text);
-            match decode_layer(below, escapes) {
-                Some(layer) => above.push(layer),
-                None => break,
-            }
+        Self::decoded(text, escapes, text.len() < LARGE)
+    }
+
+    fn decoded(text: &'a [u8], escapes: Escapes, keeps_all: bool) -> Self {
+        let mut layers = Self { text, above: Vec::new(), keeps_all };
+        while layers.above.len() < MAX_DEPTH {
+            let below = layers.text(layers.above.len());
+            let layer = if keeps_all {
+                decode_layer(below, escapes).map(|(text, seams)| Layer { text: OnceCell::from(text), seams })
+            } else {
+                let seams = seams(below, escapes, |_, _| {});
+                (!seams.is_empty()).then(|| Layer { text: OnceCell::new(), seams })
+            };
+            let Some(layer) = layer else { break };
+            layers.above.push(layer);
+            layers.visit(layers.above.len());
         }
-        Self { text, above }
+        layers
     }
 
     /// A text without escapes.
     pub(super) fn plain(text: &'a [u8]) -> Self {
-        Self { text, above: Vec::new() }
+        Self { text, above: Vec::new(), keeps_all: true }
+    }
+
+    /// Releases the texts of all other layers if the text is large. They are decoded again when they are needed.
+    pub(super) fn visit(&mut self, layer: usize) {
+        if self.keeps_all {
+            return;
+        }
+        let nearest =
+            self.above[..layer].iter_mut().enumerate().rev().find_map(|(at, layer)| Some((at + 1, layer.text.take()?)));
+        self.above.iter_mut().for_each(|layer| layer.text = OnceCell::new());
+        if let Some(above) = layer.checked_sub(1) {
+            let (from, text) = nearest.unwrap_or_else(|| (0, self.text.to_vec()));
+            self.above[above].text = OnceCell::from(self.decode_on(text, from, layer));
+        }
+    }
+
+    /// The text of a layer, from that of one below.
+    fn decode_on(&self, mut text: Vec<u8>, from: usize, layer: usize) -> Vec<u8> {
+        self.above[from..layer].iter().for_each(|layer| decode_in_place(&mut text, &layer.seams));
+        text
     }
 
     /// Drops all layers but the text itself.
@@ -89,7 +126,12 @@ impl<'a> Layers<'a> {
     }
 
     pub(super) fn text(&self, layer: usize) -> &[u8] {
-        if layer == 0 { self.text } else { &self.above[layer - 1].text }
+        let Some(above) = layer.checked_sub(1) else { return self.text };
+        self.above[above].text.get_or_init(|| {
+            let is_there = |layer: &usize| *layer == 0 || self.above[layer - 1].text.get().is_some();
+            let from = (0..layer).rev().find(is_there).unwrap_or_default();
+            self.decode_on(self.text(from).to_vec(), from, layer)
+        })
     }
 
     /// The position in layer 0 of the bytes `start..end` of a layer.
@@ -144,8 +186,40 @@ impl Layer {
     }
 }
 
-/// The text with its escapes decoded; `None` if it has none. Invalid escapes stay, truncated ones are dropped.
-fn decode_layer(text: &[u8], escapes: Escapes) -> Option<Layer> {
+/// The text with its escapes decoded, and where they were; `None` if it has none. Invalid escapes stay, truncated ones are
+/// dropped.
+fn decode_layer(text: &[u8], escapes: Escapes) -> Option<(Vec<u8>, Vec<Seam>)> {
+    let (mut decoded, mut copied) = (Vec::new(), 0);
+    let seams = seams(text, escapes, |seam, meaning| {
+        if decoded.capacity() == 0 {
+            decoded.reserve(text.len());
+        }
+        decoded.extend_from_slice(&text[copied..seam.below()]);
+        decoded.extend_from_slice(meaning.as_bytes());
+        copied = seam.end_below();
+    });
+    decoded.extend_from_slice(&text[copied..]);
+    (!seams.is_empty()).then_some((decoded, seams))
+}
+
+/// Decodes the escapes at these seams. What they mean is never longer than they are.
+fn decode_in_place(text: &mut Vec<u8>, seams: &[Seam]) {
+    let (mut from, mut to) = (0, 0);
+    for seam in seams {
+        // Nothing behind `from` has been overwritten yet.
+        let Escape::Means { meaning, .. } = escape(&text[seam.below()..]) else { continue };
+        text.copy_within(from..seam.below(), to);
+        to += seam.below() - from;
+        text[to..to + meaning.as_bytes().len()].copy_from_slice(meaning.as_bytes());
+        to += meaning.as_bytes().len();
+        from = seam.end_below();
+    }
+    text.copy_within(from.., to);
+    text.truncate(text.len() - (from - to));
+}
+
+/// The escapes in a text, each of which is passed on with its meaning.
+fn seams(text: &[u8], escapes: Escapes, mut found: impl FnMut(Seam, Meaning)) -> Vec<Seam> {
     let mark = |from: usize| {
         let rest = &text[from..];
         let found = match escapes {
@@ -155,39 +229,33 @@ fn decode_layer(text: &[u8], escapes: Escapes) -> Option<Layer> {
         };
         found.map(|found| from + found)
     };
-    let mut next = mark(0)?;
+    let mut seams = Vec::new();
+    let (mut next, mut dropped) = (mark(0), 0);
     if u32::try_from(text.len()).is_err() {
-        return None;
+        return seams;
     }
-    let mut layer = Layer { text: Vec::new(), seams: Vec::new() };
-    let mut copied = 0;
-    loop {
-        let escape = match text[next] {
-            b'%' => percent_escape(&text[next..]),
-            b'&' => entity(&text[next..]),
-            _ => json_escape(&text[next..]),
-        };
-        let (len_below, meaning) = match escape {
-            Escape::None => (1, None),
-            Escape::Means { len, meaning } => (len, Some(meaning)),
-        };
-        if let Some(meaning) = meaning {
-            if layer.seams.is_empty() {
-                layer.text.reserve(text.len());
-            }
-            layer.text.extend_from_slice(&text[copied..next]);
-            let at = layer.text.len() as u32;
-            layer.text.extend_from_slice(meaning.as_bytes());
-            layer.seams.push(Seam { at, below: next as u32, len: meaning.len, len_below });
-            copied = next + usize::from(len_below);
+    while let Some(below) = next {
+        let mut behind = below + 1;
+        if let Escape::Means { len, meaning } = escape(&text[below..]) {
+            let at = (below - dropped) as u32;
+            let seam = Seam { at, below: below as u32, len: meaning.len, len_below: len };
+            found(seam, meaning);
+            seams.push(seam);
+            dropped += usize::from(len - meaning.len);
+            behind = seam.end_below();
         }
-        match mark(next + usize::from(len_below)) {
-            Some(more) => next = more,
-            None => break,
-        }
+        next = mark(behind);
     }
-    layer.text.extend_from_slice(&text[copied..]);
-    (!layer.seams.is_empty()).then_some(layer)
+    seams
+}
+
+/// The escape that a text starts with.
+fn escape(text: &[u8]) -> Escape {
+    match text[0] {
+        b'%' => percent_escape(text),
+        b'&' => entity(text),
+        _ => json_escape(text),
+    }
 }
 
 /// What a text starts with.
@@ -293,7 +361,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 
 /// The text with its escapes decoded once.
 pub(super) fn unescape(text: &[u8], escapes: Escapes) -> std::borrow::Cow<'_, [u8]> {
-    decode_layer(text, escapes).map_or(text.into(), |layer| layer.text.into())
+    decode_layer(text, escapes).map_or(text.into(), |(decoded, _)| decoded.into())
 }
 
 #[cfg(test)]
@@ -339,6 +407,30 @@ mod tests {
             let json = serde_json::to_string(&text).unwrap();
             let content = &json.as_bytes()[1..json.len() - 1];
             prop_assert_eq!(&*unescape(content, Escapes::Json), text.as_bytes());
+        }
+
+        #[test]
+        fn a_large_text_has_the_same_layers(
+            text in r#"(\\u00[46][1-9]|\\u0|\\|\\ud83d\\ude00|[a-zé"%]|%4[0-9]|%5c|&#6[5-9];|&amp;|&#x5c;|\\"){0,40}"#,
+            looks in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..12),
+        ) {
+            for escapes in [Escapes::Json, Escapes::Percent, Escapes::Any] {
+                let all = Layers::decoded(text.as_bytes(), escapes, true);
+                let mut some = Layers::decoded(text.as_bytes(), escapes, false);
+                prop_assert_eq!(all.count(), some.count());
+                for (visits, layer) in &looks {
+                    let layer = layer.index(all.count());
+                    if *visits {
+                        some.visit(layer);
+                        prop_assert_eq!(some.above.iter().filter(|layer| layer.text.get().is_some()).count(), layer.min(1));
+                    }
+                    prop_assert_eq!(all.text(layer), some.text(layer));
+                    for at in 0..all.text(layer).len() {
+                        prop_assert_eq!(all.position(layer, at, at + 1), some.position(layer, at, at + 1));
+                        prop_assert_eq!(all.lowest(layer, at), some.lowest(layer, at));
+                    }
+                }
+            }
         }
 
         #[test]

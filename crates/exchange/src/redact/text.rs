@@ -103,6 +103,7 @@ impl<'a> Text<'a> {
     pub(super) fn find_shaped(&mut self, secrets: &mut Secrets) {
         let Self { layers, edits, .. } = self;
         for layer in 0..layers.count() {
+            layers.visit(layer);
             let text = layers.text(layer);
             for (start, end) in shaped(text) {
                 let pseudonym = secrets.learn(&text[start..end]);
@@ -116,6 +117,7 @@ impl<'a> Text<'a> {
     pub(super) fn find_values(&mut self, secrets: &Secrets) {
         let Self { layers, edits, syntax, too_complex, .. } = self;
         for layer in 0..layers.count() {
+            layers.visit(layer);
             let text = layers.text(layer);
             let searched = secrets.find(text, |mut start, mut end, pseudonym| {
                 if *syntax == Syntax::Json {
@@ -138,6 +140,7 @@ impl<'a> Text<'a> {
     pub(super) fn find_prefix_at_end(&mut self, secrets: &Secrets) {
         let (whole, form) = (self.layers.text(0).len(), secrets.form());
         for layer in 0..self.layers.count() {
+            self.layers.visit(layer);
             let text = self.layers.text(layer);
             let known = secrets.prefix_at_end(text);
             if let Some(start) = known.into_iter().chain(form.and_then(|form| form::prefix_at_end(form, text))).min() {
@@ -204,6 +207,8 @@ impl<'a> Text<'a> {
     pub(super) fn find_values_of(&mut self, names: &Names, secrets: &mut Secrets) {
         let Self { layers, edits, syntax, own, .. } = self;
         for found_in in 0..layers.count() {
+            layers.visit(found_in);
+            let layers = &*layers;
             // The end of the latest value in each layer: a name inside it is replaced with it, and following each one to its
             // end would take quadratic time. Tokens and configured names each come in the order of the text.
             let mut latest = [[0; Layers::MAX]; 2];
@@ -261,6 +266,7 @@ impl<'a> Text<'a> {
         const MAX: usize = 256;
         let Self { layers, edits, own, .. } = self;
         for layer in 0..layers.count() {
+            layers.visit(layer);
             let text = layers.text(layer);
             for at in memchr::memchr_iter(b'@', text) {
                 let ends =
@@ -295,6 +301,7 @@ impl<'a> Text<'a> {
         let Some(form) = secrets.form() else { return };
         let Self { layers, edits, own, .. } = self;
         for layer in 0..layers.count() {
+            layers.visit(layer);
             let text = layers.text(layer);
             form::tokens(form, text, |start, end| {
                 if !Self::is_own(layers, own, layer, start) {
