@@ -1,8 +1,8 @@
 //! The index: the location of each exchange, and enough of it to decide most filters.
 //!
-//! The index of a session is a list of [`Chunk`]s. Full ones are in a file of the session ([`RowFiles`]); sled has their
-//! summaries, and the last chunk while it isn't full. What sled holds may lag behind the segments: the rows it lacks are in
-//! memory, and are read from the segments' tail when the log is opened.
+//! The index of a session is a list of [`Chunk`]s. Full ones are in a file of the session, and their summaries in another
+//! ([`RowFiles`]); sled has how many of these there are, and chunks that aren't full. What sled holds may lag behind the
+//! segments: the rows it lacks are in memory, and are read from the segments' tail when the log is opened.
 
 mod chunk;
 mod columns;
@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use self::{
     packed::Unpacker,
-    rows::{Place, RowFiles},
+    rows::{Filed, FullChunk, Place, RowFiles},
     snapshot::Snapshot,
     table::{Batch, Table},
 };
@@ -61,19 +61,9 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut out = self.summary.to_bytes();
-        if let Some(place) = &self.place {
-            place.write(&mut out);
-        }
-        out
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (summary, place) = bytes.split_at_checked(chunk::SUMMARY)?;
-        let summary = Summary::from_bytes(summary)?;
-        let place = if place.is_empty() { None } else { Some(Place::parse(place)?) };
-        Some(Self { summary, chunk: None, stored: summary.rows, place })
+    /// A part that is stored whole.
+    fn stored(summary: Summary, place: Option<Place>) -> Self {
+        Self { summary, chunk: None, stored: summary.rows, place }
     }
 }
 
@@ -82,6 +72,8 @@ impl Part {
 pub(crate) struct Listing {
     pub(crate) parts: Vec<Part>,
     pub(crate) segments: Vec<KnownSegment>,
+    /// The summaries in the session's file.
+    filed: Filed,
     /// Whether stored chunks are not where they were, so that the segments have to be read again.
     pub(crate) is_broken: bool,
 }
@@ -126,16 +118,18 @@ impl Listing {
         let new = |part: &&Part| {
             part.stored < part.summary.rows && part.chunk.as_ref().is_some_and(|chunk| all || chunk.is_full())
         };
-        let parts: Vec<Part> = self.parts.iter().filter(new).cloned().collect();
+        let known = self.parts.iter().rposition(|part| part.stored == part.summary.rows).map_or(0, |at| at + 1);
+        let parts: Vec<Part> = self.parts[known..].iter().filter(new).cloned().collect();
         let mut segments = self.segments.clone();
         if !all && let Some(last) = segments.last_mut() {
             // The last chunk may end within a block, and more blocks may follow: read them again.
             last.length = 0;
         }
-        (all || !parts.is_empty()).then_some(Unstored { parts, segments })
+        (all || !parts.is_empty()).then_some(Unstored { parts, segments, filed: self.filed })
     }
 
     fn stored(&mut self, new: Unstored) {
+        self.filed = new.filed;
         for part in new.parts {
             let index = self.parts.partition_point(|known| known.summary.first < part.summary.first);
             let Some(known) = self.parts.get_mut(index) else { continue };
@@ -160,6 +154,7 @@ impl Listing {
 struct Unstored {
     parts: Vec<Part>,
     segments: Vec<KnownSegment>,
+    filed: Filed,
 }
 
 impl Unstored {
@@ -179,26 +174,26 @@ impl Unstored {
         };
         let is_full = |part: &&mut Part| part.chunk.as_ref().is_some_and(|chunk| chunk.is_full());
         let full: Vec<&mut Part> = self.parts.iter_mut().filter(is_full).collect();
-        let packed = full.iter().filter_map(|part| part.chunk.as_deref());
-        let packed: Vec<_> = packed.map(|chunk| (chunk.to_bytes(), Columns::of(chunk).to_bytes())).collect();
+        let packed = full.iter().filter_map(|part| Some((part.summary, part.chunk.as_deref()?)));
+        let packed: Vec<_> = packed.map(|(summary, chunk)| FullChunk::of(summary, chunk)).collect();
         if !packed.is_empty() {
-            let places = rows.append(session, &packed).map_err(IndexError::of_rows)?;
+            let places = rows.append(session, &mut self.filed, &packed).map_err(IndexError::of_rows)?;
             full.into_iter().zip(places).for_each(|(part, place)| part.place = Some(place));
         }
         let mut batch = Batch::default();
         for part in &self.parts {
             let Some(chunk) = &part.chunk else { continue };
-            let keys = [b'c', b'k'].map(|kind| chunk_key(kind, session, part.summary.first));
+            let [rows, columns, summary] = [b'c', b'k', b'd'].map(|kind| chunk_key(kind, session, part.summary.first));
             if part.place.is_none() {
-                batch.insert(&keys[0], chunk.to_bytes());
-                batch.insert(&keys[1], Columns::of(chunk).to_bytes());
+                batch.insert(&rows, chunk.to_bytes());
+                batch.insert(&columns, Columns::of(chunk).to_bytes());
+                batch.insert(&summary, part.summary.to_bytes());
             } else if part.stored > 0 {
                 // From before it was full.
-                keys.iter().for_each(|key| batch.remove(key));
+                [rows, columns, summary].iter().for_each(|key| batch.remove(key));
             }
-            batch.insert(&chunk_key(b'd', session, part.summary.first), part.to_bytes());
         }
-        batch.insert(&session_key(session), write_segments(&self.segments));
+        batch.insert(&session_key(session), write_session(self.filed, &self.segments));
         table.apply(batch)
     }
 }
@@ -233,21 +228,32 @@ impl Index {
         let rows = RowFiles::new(rows::dir(path)).map_err(IndexError::of_rows)?;
         let mut listings: BTreeMap<SessionId, Listing> = BTreeMap::new();
         let mut broken = false;
-        table.scan(b"d", &mut |key, value| match (parse_key(key), Part::from_bytes(value)) {
-            (Some((session, _)), Some(part)) => listings.entry(session).or_default().parts.push(part),
+        table.scan(b"s", &mut |key, value| match (session_of(key), parse_session(value)) {
+            (Some(session), Some((filed, segments))) => {
+                listings.insert(session, Listing { filed, segments, ..Listing::default() });
+            }
             _ => broken = true,
         })?;
-        table.scan(b"s", &mut |key, value| match (session_of(key), parse_segments(value)) {
-            (Some(session), Some(segments)) => listings.entry(session).or_default().segments = segments,
+        for (session, listing) in &mut listings {
+            let Some(filed) = rows.summaries(*session, listing.filed) else {
+                listing.is_broken = true;
+                continue;
+            };
+            let places: Vec<Place> = filed.iter().map(|(_, place)| *place).collect();
+            listing.is_broken = !places.is_empty() && !rows.have(*session, &places);
+            listing.parts = filed.into_iter().map(|(summary, place)| Part::stored(summary, Some(place))).collect();
+        }
+        table.scan(b"d", &mut |key, value| match (parse_key(key), Summary::from_bytes(value)) {
+            (Some((session, _)), Some(summary)) => {
+                listings.entry(session).or_default().parts.push(Part::stored(summary, None));
+            }
             _ => broken = true,
         })?;
         if broken {
             return Err(IndexError("it has entries that this program never wrote".to_owned()));
         }
-        for (session, listing) in &mut listings {
-            let places: Vec<Place> = listing.parts.iter().filter_map(|part| part.place).collect();
-            listing.is_broken = !places.is_empty() && !rows.have(*session, &places);
-        }
+        // Chunks that weren't full when the log was closed come between others.
+        listings.values_mut().for_each(|listing| listing.parts.sort_unstable_by_key(|part| part.summary.first));
         rows.retain(|session| listings.contains_key(&session)).map_err(IndexError::of_rows)?;
         let stored = Stored::Table(table, rows);
         Ok((Self { listings: Mutex::new(listings), ..Self::of(stored) }, known))
@@ -478,8 +484,9 @@ fn parse_key(key: &[u8]) -> Option<(SessionId, u64)> {
     Some((session_of(key)?, u64::from_be_bytes(key.get(17..)?.try_into().ok()?)))
 }
 
-fn write_segments(segments: &[KnownSegment]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(segments.len() * 20);
+fn write_session(filed: Filed, segments: &[KnownSegment]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(Filed::SIZE + segments.len() * 20);
+    filed.write(&mut out);
     for known in segments {
         out.extend(known.number.to_le_bytes());
         out.extend(known.generation.to_le_bytes());
@@ -488,7 +495,8 @@ fn write_segments(segments: &[KnownSegment]) -> Vec<u8> {
     out
 }
 
-fn parse_segments(bytes: &[u8]) -> Option<Vec<KnownSegment>> {
+fn parse_session(mut bytes: &[u8]) -> Option<(Filed, Vec<KnownSegment>)> {
+    let filed = Filed::parse(&mut bytes)?;
     let (entries, rest) = bytes.as_chunks::<20>();
     let eight = |entry: &[u8; 20], at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().unwrap_or_default());
     rest.is_empty().then(|| {
@@ -497,7 +505,7 @@ fn parse_segments(bytes: &[u8]) -> Option<Vec<KnownSegment>> {
             generation: eight(entry, 4),
             length: eight(entry, 12),
         };
-        entries.iter().map(entry).collect()
+        (filed, entries.iter().map(entry).collect())
     })
 }
 
@@ -520,6 +528,10 @@ mod tests {
         let part = listing.parts[0].clone();
         index.listings().insert(session, listing);
         part
+    }
+
+    fn full(summary: Summary, columns: Vec<u8>) -> FullChunk {
+        FullChunk { columns, ..FullChunk::of(summary, &Chunk::default()) }
     }
 
     #[test]
@@ -569,11 +581,13 @@ mod tests {
         // As compaction does it, with other offsets.
         index.remove(session).unwrap();
         let Stored::Table(_, rows) = &index.stored else { panic!("it has no table") };
-        rows.append(session, &[(vec![0; 10], vec![0; 10])]).unwrap();
+        rows.append(session, &mut Filed::default(), &[full(before.summary, vec![0; 10])]).unwrap();
         let after = stored(&index, session);
         assert_ne!(before.place, after.place);
         assert!(index.columns(session, &before).is_some() && index.chunk(session, &before).is_ok());
-        assert_eq!(fs::read_dir(rows::dir(&path)).unwrap().count(), 1, "it was taken for damaged");
+        let names =
+            fs::read_dir(rows::dir(&path)).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        assert!(names.into_iter().all(|name| !name.ends_with(".damaged")), "it was taken for damaged");
     }
 
     #[test]
@@ -584,7 +598,7 @@ mod tests {
         let columns = part.place.unwrap().columns;
         for wrong in [Columns::default().to_bytes(), b"damaged".to_vec(), Vec::new()] {
             let rows = RowFiles::new(rows::dir(&dir.path().join("index"))).unwrap();
-            let place = rows.append(session, &[(Vec::new(), wrong)]).unwrap()[0];
+            let place = rows.append(session, &mut Filed::default(), &[full(part.summary, wrong)]).unwrap()[0];
             let part = Part { place: Some(Place { columns: place.columns, ..part.place.unwrap() }), ..part.clone() };
             assert_ne!(place.columns, columns);
             assert_eq!(index.columns(session, &part), None);

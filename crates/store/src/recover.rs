@@ -167,7 +167,7 @@ impl CatchUp<'_> {
             self.add(session, listing);
             return Ok(());
         }
-        if !listing.parts.is_empty() {
+        if listing.is_broken || !listing.parts.is_empty() {
             self.opened.rebuilt.get_or_insert_with(|| format!("session {session} does not match the index"));
         }
         self.forget(session)?;

@@ -1,6 +1,8 @@
-//! Full chunks in files, one for each session: written once, and read by whoever has the file open.
+//! Full chunks in files, one for each session: written once, and read by whoever has the file open. A second file of the
+//! session has their summaries and where they are, which are read whole when the log is opened.
 //!
-//! sled's table holds where they are. So readers need no copy of them to let go of the table.
+//! sled's table holds how many of these there are. So opening a log reads little of the table, and readers need no copy of it
+//! to let go of it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,14 +14,19 @@ use std::{
 
 use nightaudit_exchange::SessionId;
 
-use super::chunk::take;
+use super::{
+    chunk::{Chunk, SUMMARY, Summary, take},
+    columns::Columns,
+};
 use crate::private;
 
-/// The most files open at once. A reader that has released the table copies what is in others.
+/// The most files of chunks open at once. A reader that has released the table copies what is in others.
 pub(super) const MAX_OPEN: usize = 64;
 
 /// Ends the name of an empty file that marks a damaged one.
 const DAMAGED: &str = ".damaged";
+/// Ends the name of the file with the summaries of a session's chunks.
+const SUMMARIES: &str = ".summaries";
 
 /// Where bytes are in a file, with their checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +59,58 @@ pub(super) struct Place {
     pub(super) columns: Extent,
 }
 
+/// The size of a [`Place`] in a file, in bytes.
+const PLACE: usize = 2 * 16;
+/// The size of a summary with its place, in bytes.
+const ENTRY: usize = SUMMARY + PLACE;
+
+/// How many summaries are in a session's file, and their checksum. What a killed process has left behind them is not
+/// counted, and is overwritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Filed {
+    count: u32,
+    sum: u32,
+}
+
+impl Filed {
+    /// Its size, in bytes.
+    pub(super) const SIZE: usize = 8;
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.count.to_le_bytes());
+        out.extend(self.sum.to_le_bytes());
+    }
+
+    pub(super) fn parse(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self { count: u32::from_le_bytes(take(bytes)?), sum: u32::from_le_bytes(take(bytes)?) })
+    }
+
+    /// The end of what is counted, in bytes.
+    fn end(&self) -> u64 {
+        u64::from(self.count) * ENTRY as u64
+    }
+}
+
+/// A full chunk as it is stored.
+pub(super) struct FullChunk {
+    pub(super) summary: Summary,
+    pub(super) rows: Vec<u8>,
+    pub(super) columns: Vec<u8>,
+}
+
+impl FullChunk {
+    pub(super) fn of(summary: Summary, chunk: &Chunk) -> Self {
+        Self { summary, rows: chunk.to_bytes(), columns: Columns::of(chunk).to_bytes() }
+    }
+}
+
 impl Place {
     /// Where the chunk (`c`) or its columns (`k`) are.
     pub(super) fn of(&self, kind: u8) -> Extent {
         if kind == b'c' { self.chunk } else { self.columns }
     }
 
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>) {
         for Extent { offset, length, sum } in [self.chunk, self.columns] {
             out.extend(offset.to_le_bytes());
             out.extend(length.to_le_bytes());
@@ -66,7 +118,7 @@ impl Place {
         }
     }
 
-    pub(super) fn parse(mut bytes: &[u8]) -> Option<Self> {
+    fn parse(mut bytes: &[u8]) -> Option<Self> {
         let mut extent = || {
             Some(Extent {
                 offset: u64::from_le_bytes(take(&mut bytes)?),
@@ -92,9 +144,16 @@ pub(super) struct RowFiles {
     /// Held while a file is appended to.
     appending: Mutex<()>,
     /// Files with data that has not been synced.
-    unsynced: Mutex<BTreeMap<SessionId, Arc<fs::File>>>,
+    unsynced: Mutex<BTreeMap<SessionId, Unsynced>>,
     /// Whether files are opened when they are needed: not by a reader, from under whom they may be replaced.
     opens: bool,
+}
+
+/// The files of one session with data that has not been synced.
+#[derive(Debug, Clone)]
+struct Unsynced {
+    rows: Arc<fs::File>,
+    summaries: Arc<fs::File>,
 }
 
 impl RowFiles {
@@ -118,29 +177,70 @@ impl RowFiles {
         self.opens || self.lock(&self.open).iter().any(|(known, _)| *known == session)
     }
 
-    /// Appends chunks, each with its columns; returns where they are.
-    pub(super) fn append(&self, session: SessionId, chunks: &[(Vec<u8>, Vec<u8>)]) -> io::Result<Vec<Place>> {
+    /// Appends chunks, and their summaries to the other file; returns where the chunks are.
+    pub(super) fn append(&self, session: SessionId, filed: &mut Filed, chunks: &[FullChunk]) -> io::Result<Vec<Place>> {
         let _appending = self.lock(&self.appending);
         let file = self.file(session, true)?;
         // What a killed process has left after the last place is skipped.
         let end = file.metadata()?.len();
-        let mut bytes = Vec::with_capacity(chunks.iter().map(|(chunk, columns)| chunk.len() + columns.len()).sum());
+        let mut bytes = Vec::with_capacity(chunks.iter().map(|chunk| chunk.rows.len() + chunk.columns.len()).sum());
+        let mut summaries = Vec::with_capacity(chunks.len() * ENTRY);
         let mut places = Vec::with_capacity(chunks.len());
-        for (chunk, columns) in chunks {
+        for FullChunk { summary, rows, columns } in chunks {
             let mut add = |part: &[u8]| {
                 let extent = Extent::of(end + bytes.len() as u64, part);
                 bytes.extend_from_slice(part);
                 extent.ok_or_else(|| io::Error::other("a chunk is larger than 4 GiB"))
             };
-            places.push(Place { chunk: add(chunk)?, columns: add(columns)? });
+            let place = Place { chunk: add(rows)?, columns: add(columns)? };
+            summaries.extend(summary.to_bytes());
+            place.write(&mut summaries);
+            places.push(place);
+        }
+        let files = self.to_sync(session, &file)?;
+        file.write_all_at(&bytes, end)?;
+        files.summaries.write_all_at(&summaries, filed.end())?;
+        filed.sum = crc32c::crc32c_append(filed.sum, &summaries);
+        filed.count += chunks.len() as u32;
+        Ok(places)
+    }
+
+    /// Notes that a session's files are written to.
+    fn to_sync(&self, session: SessionId, rows: &Arc<fs::File>) -> io::Result<Unsynced> {
+        if let Some(files) = self.lock(&self.unsynced).get(&session) {
+            return Ok(files.clone());
         }
         if self.lock(&self.unsynced).len() >= MAX_OPEN {
             // An index of many sessions that is made anew must not have all their files open.
             self.sync()?;
         }
-        self.lock(&self.unsynced).insert(session, Arc::clone(&file));
-        file.write_all_at(&bytes, end)?;
-        Ok(places)
+        let mut options = fs::OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let summaries = Arc::new(private::open(options, &self.summaries_path(session))?);
+        let files = Unsynced { rows: Arc::clone(rows), summaries };
+        self.lock(&self.unsynced).insert(session, files.clone());
+        Ok(files)
+    }
+
+    /// The summaries of a session's chunks, and where these are; `None` if they are damaged.
+    pub(super) fn summaries(&self, session: SessionId, filed: Filed) -> Option<Vec<(Summary, Place)>> {
+        if filed.count == 0 {
+            return Some(Vec::new());
+        }
+        let file = private::open(fs::OpenOptions::new().read(true), &self.summaries_path(session)).ok()?;
+        if file.metadata().ok()?.len() < filed.end() {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(filed.end()).ok()?];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        if crc32c::crc32c(&bytes) != filed.sum {
+            return None;
+        }
+        let entry = |entry: &[u8; ENTRY]| {
+            let (summary, place) = entry.split_at(SUMMARY);
+            Some((Summary::from_bytes(summary)?, Place::parse(place)?))
+        };
+        bytes.as_chunks().0.iter().map(entry).collect()
     }
 
     /// Reads what is there.
@@ -158,13 +258,16 @@ impl RowFiles {
     /// Makes what was appended survive a power failure.
     pub(super) fn sync(&self) -> io::Result<()> {
         let files = std::mem::take(&mut *self.lock(&self.unsynced));
-        for (session, file) in &files {
-            if let Err(error) = file.sync_data() {
-                self.lock(&self.unsynced).insert(*session, Arc::clone(file));
-                return Err(error);
+        let mut synced = Ok(());
+        for (session, files) in files {
+            if synced.is_ok() {
+                synced = files.rows.sync_data().and_then(|()| files.summaries.sync_data());
+            }
+            if synced.is_err() {
+                self.lock(&self.unsynced).insert(session, files);
             }
         }
-        Ok(())
+        synced
     }
 
     /// Whether all these places are in the session's file. The contents of the last few are checked, too: after a power
@@ -189,7 +292,7 @@ impl RowFiles {
     pub(super) fn remove(&self, session: SessionId) -> io::Result<()> {
         self.lock(&self.open).retain(|(known, _)| *known != session);
         self.lock(&self.unsynced).remove(&session);
-        for path in [self.path(session), self.mark(session)] {
+        for path in [self.path(session), self.summaries_path(session), self.mark(session)] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -203,7 +306,8 @@ impl RowFiles {
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
             let name = name.to_string_lossy();
-            if let Ok(session) = name.strip_suffix(DAMAGED).unwrap_or(&name).parse::<SessionId>()
+            let bare = [DAMAGED, SUMMARIES].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+            if let Ok(session) = bare.parse::<SessionId>()
                 && !is_known(session)
             {
                 self.remove(session)?;
@@ -220,6 +324,10 @@ impl RowFiles {
 
     fn path(&self, session: SessionId) -> PathBuf {
         self.dir.join(session.to_string())
+    }
+
+    fn summaries_path(&self, session: SessionId) -> PathBuf {
+        self.dir.join(format!("{session}{SUMMARIES}"))
     }
 
     fn mark(&self, session: SessionId) -> PathBuf {
@@ -262,9 +370,20 @@ pub(super) fn dir(index: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::row::{ROW, Row};
 
     fn session(number: u64) -> SessionId {
         SessionId::from_parts(number, 1)
+    }
+
+    /// A chunk with these bytes for its rows and columns.
+    fn full(rows: Vec<u8>, columns: Vec<u8>) -> FullChunk {
+        let row = Row { sequence: u64::from(rows[0]) + 1, ..Row::read(&[0; ROW]).unwrap() };
+        FullChunk { summary: Summary::of(&row), rows, columns }
+    }
+
+    fn append(rows: &RowFiles, session: SessionId, chunks: &[FullChunk]) -> Vec<Place> {
+        rows.append(session, &mut Filed::default(), chunks).unwrap()
     }
 
     fn files(dir: &Path) -> RowFiles {
@@ -277,13 +396,13 @@ mod tests {
         let rows = files(dir.path());
         let all: Vec<_> = (0..MAX_OPEN as u64 + 5)
             .map(|number| {
-                let chunks: Vec<_> = (0..3).map(|at| (vec![at; 100], vec![at + 100; 10])).collect();
-                (session(number), rows.append(session(number), &chunks).unwrap())
+                let chunks: Vec<_> = (0..3).map(|at| full(vec![at; 100], vec![at + 100; 10])).collect();
+                (session(number), append(&rows, session(number), &chunks))
             })
             .collect();
         assert!(rows.lock(&rows.unsynced).len() <= MAX_OPEN);
         rows.sync().unwrap();
-        assert!(rows.lock(&rows.open).len() <= MAX_OPEN && rows.size() == 330 * all.len() as u64);
+        assert!(rows.lock(&rows.open).len() <= MAX_OPEN && rows.size() == (330 + 3 * ENTRY as u64) * all.len() as u64);
         for (session, places) in &all {
             assert!(rows.have(*session, places));
             for (place, at) in places.iter().zip(0..) {
@@ -298,7 +417,10 @@ mod tests {
         rows.retain(|known| known != session(0)).unwrap();
         rows.remove(session(1)).unwrap();
         assert!(!rows.have(session(0), &all[0].1) && !rows.have(session(1), &all[1].1));
-        assert!(rows.read(session(1), all[1].1[0].chunk).is_err() && !rows.path(session(1)).exists());
+        assert!(rows.read(session(1), all[1].1[0].chunk).is_err());
+        for gone in [0, 1] {
+            assert!(!rows.path(session(gone)).exists() && !rows.summaries_path(session(gone)).exists());
+        }
         assert!(rows.have(session(2), &all[2].1));
     }
 
@@ -306,8 +428,8 @@ mod tests {
     fn a_reader_keeps_what_is_removed_and_opens_nothing_new() {
         let dir = tempfile::tempdir().unwrap();
         let rows = files(dir.path());
-        let place = rows.append(session(1), &[(vec![1; 9], vec![2; 9])]).unwrap()[0];
-        rows.append(session(2), &[(vec![1; 9], vec![2; 9])]).unwrap();
+        let place = append(&rows, session(1), &[full(vec![1; 9], vec![2; 9])])[0];
+        append(&rows, session(2), &[full(vec![1; 9], vec![2; 9])]);
         let reader = files(dir.path()).detached([session(1)].into_iter()).unwrap();
         rows.remove(session(1)).unwrap();
         assert_eq!(reader.read(session(1), place.chunk).unwrap(), [1; 9]);
@@ -318,7 +440,7 @@ mod tests {
     fn what_is_damaged_or_cut_is_not_read() {
         let dir = tempfile::tempdir().unwrap();
         let rows = files(dir.path());
-        let places = rows.append(session(1), &[(vec![1; 50], vec![2; 50]), (vec![3; 50], vec![4; 50])]).unwrap();
+        let places = append(&rows, session(1), &[full(vec![1; 50], vec![2; 50]), full(vec![3; 50], vec![4; 50])]);
         let path = rows.path(session(1));
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
@@ -341,7 +463,42 @@ mod tests {
         assert!(rows.have(session(1), &places));
         // What a killed process has left is skipped.
         fs::write(&path, [&whole[..], b"left"].concat()).unwrap();
-        let next = rows.append(session(1), &[(vec![5; 50], vec![6; 50])]).unwrap();
+        let next = append(&rows, session(1), &[full(vec![5; 50], vec![6; 50])]);
         assert!(rows.have(session(1), &[places, next].concat()));
+    }
+    #[test]
+    fn summaries_are_read_as_far_as_they_are_counted_and_only_if_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = files(dir.path());
+        let mut filed = Filed::default();
+        assert_eq!(rows.summaries(session(1), filed), Some(Vec::new()));
+        let mut all = Vec::new();
+        for round in 0..4 {
+            let chunks: Vec<_> = (0..round + 1).map(|at| full(vec![round * 10 + at; 5], vec![1; 5])).collect();
+            let places = rows.append(session(1), &mut filed, &chunks).unwrap();
+            all.extend(chunks.iter().map(|chunk| chunk.summary).zip(places));
+            let mut stored = Vec::new();
+            filed.write(&mut stored);
+            assert_eq!((stored.len(), Filed::parse(&mut &stored[..])), (Filed::SIZE, Some(filed)));
+            // By another process, too.
+            for rows in [&rows, &files(dir.path())] {
+                assert_eq!(rows.summaries(session(1), filed).as_ref(), Some(&all));
+            }
+            // What a killed process has left is overwritten.
+            rows.append(session(1), &mut filed.clone(), &[full(vec![99; 5], vec![99; 5])]).unwrap();
+            assert_eq!(rows.summaries(session(1), filed).as_ref(), Some(&all));
+        }
+        let path = rows.summaries_path(session(1));
+        let whole = fs::read(&path).unwrap();
+        for at in 0..filed.end() as usize {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            for damaged in [&damaged[..], &whole[..at]] {
+                fs::write(&path, damaged).unwrap();
+                assert_eq!(rows.summaries(session(1), filed), None, "{at}");
+            }
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(rows.summaries(session(1), filed), None);
     }
 }

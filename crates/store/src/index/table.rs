@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The layout of the index; one of another version is rebuilt.
-const VERSION: &[u8] = b"nightaudit index 4";
+const VERSION: &[u8] = b"nightaudit index 5";
 
 /// The bytes of pages that sled may cache, in addition to the last page of each of its 256 lists, whatever its size.
 const CAPACITY: u64 = 2 << 20;

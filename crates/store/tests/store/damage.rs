@@ -135,19 +135,24 @@ fn damaged_rows_of_the_index_are_made_anew() {
     let session = log.sessions()[0].id;
     drop(log);
     let rows = data.join("index/rows").join(session.to_string());
-    let whole = fs::read(&rows).unwrap();
+    let summaries = rows.with_extension("summaries");
     let count = || Log::open_read_only(&data, &nightaudit_mews::API).unwrap().opened().exchanges;
-    let cut = whole[..whole.len() - 1].to_vec();
-    let flipped = [&cut[..], &[whole[whole.len() - 1] ^ 1]].concat();
-    // What a power failure leaves of a write.
-    let zeros = [&whole[..whole.len() - 100], &[0; 100]].concat();
-    for (number, harmed) in [cut, Vec::new(), flipped, zeros].iter().enumerate() {
-        assert_eq!(fs::read(&rows).unwrap().len(), whole.len(), "{number}");
-        fs::write(&rows, harmed).unwrap();
-        assert_eq!(count(), 70 * 512, "{number}");
-        let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
-        assert!(log.opened().rebuilt.is_none(), "{number}: it is rebuilt only once");
-        assert_eq!(log.query(Query::default()).unwrap().filter_map(Result::ok).count(), 70 * 512, "{number}");
+    for path in [&rows, &summaries] {
+        let whole = fs::read(path).unwrap();
+        let cut = whole[..whole.len() - 1].to_vec();
+        let flipped = [&cut[..], &[whole[whole.len() - 1] ^ 1]].concat();
+        // What a power failure leaves of a write.
+        let zeros = [&whole[..whole.len() - 100], &[0; 100]].concat();
+        for (number, harmed) in [cut, Vec::new(), flipped, zeros].iter().enumerate() {
+            assert_eq!(fs::read(path).unwrap().len(), whole.len(), "{number}");
+            fs::write(path, harmed).unwrap();
+            let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
+            assert!(log.opened().rebuilt.as_ref().unwrap().contains("does not match the index"), "{number}");
+            assert_eq!(count(), 70 * 512, "{number}");
+            let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
+            assert!(log.opened().rebuilt.is_none(), "{number}: it is rebuilt only once");
+            assert_eq!(log.query(Query::default()).unwrap().filter_map(Result::ok).count(), 70 * 512, "{number}");
+        }
     }
     // What is damaged further up is noticed when it is read, and made anew when the log is opened next.
     let mut bytes = fs::read(&rows).unwrap();
