@@ -6,6 +6,7 @@
 
 mod chunk;
 mod columns;
+mod group;
 mod packed;
 mod row;
 mod rows;
@@ -27,6 +28,7 @@ use nightaudit_exchange::SessionId;
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, StatusClasses, Summary},
     columns::Columns,
+    group::{Group, Groups, StoredGroup},
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };
@@ -315,6 +317,19 @@ impl Index {
         let stored = self.read(b'k', session, part).ok()??;
         let columns = Columns::from_bytes(&self.unpacker.unpack(&stored)?)?;
         (columns.kind.len() == part.summary.rows as usize).then_some(columns)
+    }
+
+    /// The groups of a session's chunks.
+    pub(crate) fn groups(&self, session: SessionId) -> Groups {
+        match &self.stored {
+            Stored::Table(_, rows) | Stored::Snapshot(_, rows) => rows.groups(session),
+            Stored::Memory(_) => Groups::of(None),
+        }
+    }
+
+    /// What a group has; `None` if it is damaged.
+    pub(crate) fn group(&self, stored: &StoredGroup) -> Option<Group> {
+        stored.unpack(&self.unpacker)
     }
 
     /// Reads a stored chunk (`c`) or its columns (`k`).

@@ -7,7 +7,7 @@ use nightaudit_exchange::{
     TimesUs, Timestamp,
 };
 
-use crate::index::{Chunk, Columns, Index, Part, Row, StatusClasses, Summary, request_id_hash};
+use crate::index::{Chunk, Columns, Group, Index, Part, Row, StatusClasses, Summary, request_id_hash};
 
 /// Decides whether a row's exchange can match.
 #[derive(Debug)]
@@ -78,6 +78,26 @@ impl RowFilter {
     /// Whether columns decide as rows do: they have no `Request-Id`.
     pub(crate) fn is_decided_by_columns(&self) -> bool {
         self.request_id.is_none() && self.except_request_id.is_none()
+    }
+
+    /// Whether the kind of a row alone decides whether it matches, for all rows of a chunk.
+    pub(crate) fn is_decided_by_kind(&self, summary: &Summary) -> bool {
+        let Times { since, until, ended_since, .. } = self.times;
+        self.is_decided_by_columns()
+            && ended_since.is_none()
+            && !self.times.are_durations()
+            && since.is_none_or(|since| summary.started.0 >= since.micros())
+            && until.is_none_or(|until| summary.started.1 < until.micros())
+    }
+
+    /// How many rows of a group match. Their kinds must decide.
+    pub(crate) fn count_kinds(&mut self, group: &Group) -> u64 {
+        let Group { kinds, counts } = group;
+        let mut is_wanted = |row: &Row| {
+            self.fill(row, kinds);
+            self.by_kind.matches(&self.stub)
+        };
+        kinds.rows.iter().zip(counts).filter(|(row, _)| is_wanted(row)).map(|(_, count)| u64::from(*count)).sum()
     }
 
     /// Whether no row of a part can match, by its summary and its columns, which are read faster than its rows.

@@ -48,6 +48,22 @@ impl Chunk {
         row
     }
 
+    /// A row of another chunk with its texts as they are numbered here.
+    pub(super) fn adopt(&mut self, mut row: Row, of: &Self) -> Row {
+        if let Some(operation) = of.operations.get(usize::from(row.operation)) {
+            row.operation = intern(&mut self.operations, &mut self.text, operation);
+        }
+        if let Some(client) = usize::from(row.client).checked_sub(1).and_then(|client| of.clients.get(client)) {
+            row.client = intern(&mut self.clients, &mut self.text, client) + 1;
+        }
+        row
+    }
+
+    /// The bytes of its operations and clients.
+    pub(super) fn text(&self) -> usize {
+        self.text
+    }
+
     /// Its texts, without rows.
     pub(super) fn texts(&self) -> Self {
         Self { operations: self.operations.clone(), clients: self.clients.clone(), ..Self::default() }

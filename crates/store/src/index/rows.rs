@@ -6,7 +6,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +18,7 @@ use nightaudit_exchange::SessionId;
 use super::{
     chunk::{Chunk, SUMMARY, Summary, take},
     columns::Columns,
+    group::{Grouping, Groups},
 };
 use crate::private;
 
@@ -27,6 +29,8 @@ pub(super) const MAX_OPEN: usize = 64;
 const DAMAGED: &str = ".damaged";
 /// Ends the name of the file with the summaries of a session's chunks.
 const SUMMARIES: &str = ".summaries";
+/// Ends the name of the file with the groups of a session's chunks.
+const GROUPS: &str = ".groups";
 
 /// Where bytes are in a file, with their checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +100,14 @@ pub(super) struct FullChunk {
     pub(super) summary: Summary,
     pub(super) rows: Vec<u8>,
     pub(super) columns: Vec<u8>,
+    /// The columns as their group counts them.
+    pub(super) counted: Columns,
 }
 
 impl FullChunk {
     pub(super) fn of(summary: Summary, chunk: &Chunk) -> Self {
-        Self { summary, rows: chunk.to_bytes(), columns: Columns::of(chunk).to_bytes() }
+        let counted = Columns::of(chunk);
+        Self { summary, rows: chunk.to_bytes(), columns: counted.to_bytes(), counted }
     }
 }
 
@@ -145,6 +152,7 @@ pub(super) struct RowFiles {
     appending: Mutex<()>,
     /// Files with data that has not been synced.
     unsynced: Mutex<BTreeMap<SessionId, Unsynced>>,
+    grouping: Mutex<Grouping>,
     /// Whether files are opened when they are needed: not by a reader, from under whom they may be replaced.
     opens: bool,
 }
@@ -160,7 +168,14 @@ impl RowFiles {
     /// The files in this folder, which is created if it doesn't exist.
     pub(super) fn new(dir: PathBuf) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self { dir, open: Mutex::default(), appending: Mutex::default(), unsynced: Mutex::default(), opens: true })
+        Ok(Self {
+            dir,
+            open: Mutex::default(),
+            appending: Mutex::default(),
+            unsynced: Mutex::default(),
+            grouping: Mutex::default(),
+            opens: true,
+        })
     }
 
     /// The same files for a reader, who keeps those of these sessions open.
@@ -183,10 +198,10 @@ impl RowFiles {
         let file = self.file(session, true)?;
         // What a killed process has left after the last place is skipped.
         let end = file.metadata()?.len();
-        let mut bytes = Vec::with_capacity(chunks.iter().map(|chunk| chunk.rows.len() + chunk.columns.len()).sum());
+        let mut bytes = Vec::new();
         let mut summaries = Vec::with_capacity(chunks.len() * ENTRY);
         let mut places = Vec::with_capacity(chunks.len());
-        for FullChunk { summary, rows, columns } in chunks {
+        for FullChunk { summary, rows, columns, .. } in chunks {
             let mut add = |part: &[u8]| {
                 let extent = Extent::of(end + bytes.len() as u64, part);
                 bytes.extend_from_slice(part);
@@ -202,7 +217,24 @@ impl RowFiles {
         files.summaries.write_all_at(&summaries, filed.end())?;
         filed.sum = crc32c::crc32c_append(filed.sum, &summaries);
         filed.count += chunks.len() as u32;
+        self.group(session, chunks)?;
         Ok(places)
+    }
+
+    /// Appends the groups that are complete with these chunks to the third file. It need not survive a power failure.
+    fn group(&self, session: SessionId, chunks: &[FullChunk]) -> io::Result<()> {
+        for FullChunk { summary, counted, .. } in chunks {
+            let Some(group) = self.lock(&self.grouping).add(session, summary, counted) else { continue };
+            let mut options = fs::OpenOptions::new();
+            let options = options.append(true).create(true).mode(0o600);
+            private::open(options, &self.groups_path(session))?.write_all(&group)?;
+        }
+        Ok(())
+    }
+
+    /// The groups of a session's chunks.
+    pub(super) fn groups(&self, session: SessionId) -> Groups {
+        Groups::of(private::open(fs::OpenOptions::new().read(true), &self.groups_path(session)).ok())
     }
 
     /// Notes that a session's files are written to.
@@ -292,7 +324,8 @@ impl RowFiles {
     pub(super) fn remove(&self, session: SessionId) -> io::Result<()> {
         self.lock(&self.open).retain(|(known, _)| *known != session);
         self.lock(&self.unsynced).remove(&session);
-        for path in [self.path(session), self.summaries_path(session), self.mark(session)] {
+        self.lock(&self.grouping).forget(session);
+        for path in [self.path(session), self.summaries_path(session), self.groups_path(session), self.mark(session)] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -306,7 +339,7 @@ impl RowFiles {
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
             let name = name.to_string_lossy();
-            let bare = [DAMAGED, SUMMARIES].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+            let bare = [DAMAGED, SUMMARIES, GROUPS].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
             if let Ok(session) = bare.parse::<SessionId>()
                 && !is_known(session)
             {
@@ -328,6 +361,10 @@ impl RowFiles {
 
     fn summaries_path(&self, session: SessionId) -> PathBuf {
         self.dir.join(format!("{session}{SUMMARIES}"))
+    }
+
+    fn groups_path(&self, session: SessionId) -> PathBuf {
+        self.dir.join(format!("{session}{GROUPS}"))
     }
 
     fn mark(&self, session: SessionId) -> PathBuf {
@@ -379,7 +416,7 @@ mod tests {
     /// A chunk with these bytes for its rows and columns.
     fn full(rows: Vec<u8>, columns: Vec<u8>) -> FullChunk {
         let row = Row { sequence: u64::from(rows[0]) + 1, ..Row::read(&[0; ROW]).unwrap() };
-        FullChunk { summary: Summary::of(&row), rows, columns }
+        FullChunk { summary: Summary::of(&row), rows, columns, counted: Columns::default() }
     }
 
     fn append(rows: &RowFiles, session: SessionId, chunks: &[FullChunk]) -> Vec<Place> {

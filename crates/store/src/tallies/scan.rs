@@ -1,13 +1,13 @@
 //! Reading the rows of all sessions in the order of recording, once.
 
-use std::sync::Arc;
+use std::{iter::Peekable, sync::Arc};
 
 use nightaudit_exchange::SessionId;
 use nightaudit_log::Position;
 
 use super::selection::Selection;
 use crate::{
-    index::{Chunk, Index, Part, Row},
+    index::{Chunk, Groups, Index, Part, Row, StoredGroup},
     row_filter::RowFilter,
 };
 
@@ -76,8 +76,8 @@ impl<T: Tally> Scan<T> {
         let end = streams.iter().map(|stream| stream.end).max();
         let after = self.reached;
         loop {
-            streams.retain_mut(Stream::is_open);
-            let mut next: Vec<Position> = streams.iter_mut().map(Stream::position).collect();
+            streams.retain(Stream::is_open);
+            let mut next: Vec<Position> = streams.iter().map(Stream::position).collect();
             let Some(first) = (0..next.len()).min_by_key(|at| next[*at]) else { break };
             next.swap_remove(first);
             let bound = next.into_iter().min();
@@ -95,8 +95,11 @@ impl<T: Tally> Scan<T> {
         filter: &mut RowFilter,
     ) {
         let session = stream.session;
+        if T::BY_NUMBER && stream.open.is_none() && self.group(index, stream, (after, bound), filter) {
+            return;
+        }
         let Some((chunk, at)) = &mut stream.open else {
-            let Some(part) = stream.parts.next() else { return };
+            let Some(part) = stream.next_part() else { return };
             let summary = &part.summary;
             let position = |written, sequence| Position { written, session, sequence };
             let is_new = Some(position(summary.written.0, summary.first)) > after;
@@ -147,6 +150,38 @@ impl<T: Tally> Scan<T> {
         }
     }
 
+    /// Passes the parts of the group that is next, if it decides alone.
+    fn group(
+        &mut self,
+        index: &Index,
+        stream: &mut Stream,
+        (after, bound): (Option<Position>, Option<Position>),
+        filter: &mut RowFilter,
+    ) -> bool {
+        if filter.is_all() || !filter.is_decided_by_columns() {
+            return false;
+        }
+        let session = stream.session;
+        let Some((stored, parts)) = stream.next_group(index) else { return false };
+        let [Part { summary: first, .. }, .., Part { summary: last, .. }] = parts else { return false };
+        let position = |written, sequence| Position { written, session, sequence };
+        let first = position(first.written.0, first.first);
+        let is_next = Some(first) > after && bound.is_none_or(|bound| position(last.written.1, last.last) < bound);
+        if !is_next || !parts.iter().all(|part| filter.is_decided_by_kind(&part.summary)) {
+            return false;
+        }
+        let Some(group) = index.group(&stored) else { return false };
+        match filter.count_kinds(&group) {
+            0 => {}
+            matches => self.tally.number(first.before(), matches),
+        }
+        self.passed += u64::from(stored.rows);
+        self.read += u64::from(stored.rows);
+        let passed = parts.len();
+        stream.next += passed;
+        true
+    }
+
     /// Counts all of a part without its rows, by its summary or its columns; false if the rows are needed.
     fn whole(&mut self, index: &Index, session: SessionId, part: &Part, filter: &mut RowFilter) -> bool {
         let Part { summary, .. } = part;
@@ -177,25 +212,49 @@ impl<T: Tally> Scan<T> {
 /// The rows of a session that come after some position.
 struct Stream {
     session: SessionId,
-    parts: std::iter::Peekable<std::vec::IntoIter<Part>>,
+    parts: Vec<Part>,
+    /// How many of them were passed or opened.
+    next: usize,
+    /// The groups from the next part on, once one is asked for.
+    groups: Option<Peekable<Groups>>,
     /// The current chunk, and how many of its rows were passed.
     open: Option<(Arc<Chunk>, usize)>,
     end: Position,
 }
 
 impl Stream {
-    fn is_open(&mut self) -> bool {
-        self.open.as_ref().is_some_and(|(chunk, at)| *at < chunk.rows.len()) || self.parts.peek().is_some()
+    fn is_open(&self) -> bool {
+        self.open.as_ref().is_some_and(|(chunk, at)| *at < chunk.rows.len()) || self.next < self.parts.len()
+    }
+
+    fn next_part(&mut self) -> Option<Part> {
+        let part = self.parts.get(self.next)?.clone();
+        self.next += 1;
+        Some(part)
+    }
+
+    /// The group that begins with the next part, and its parts; `None` if there is none that has all of their rows.
+    fn next_group(&mut self, index: &Index) -> Option<(StoredGroup, &[Part])> {
+        let rest = self.parts.get(self.next..)?;
+        let first = rest.first()?.summary.first;
+        let groups = self.groups.get_or_insert_with(|| index.groups(self.session).peekable());
+        while groups.next_if(|group| group.first < first).is_some() {}
+        let group = groups.next_if(|group| group.first == first)?;
+        let parts = &rest[..rest.partition_point(|part| part.summary.last <= group.last)];
+        let rows: u64 = parts.iter().map(|part| u64::from(part.summary.rows)).sum();
+        let is_whole =
+            rows == u64::from(group.rows) && parts.last().is_some_and(|part| part.summary.last == group.last);
+        is_whole.then_some((group, parts))
     }
 
     /// The position of the next row, or one before it.
-    fn position(&mut self) -> Position {
+    fn position(&self) -> Position {
         let session = self.session;
         let of = |written, sequence| Position { written, session, sequence };
         if let Some(row) = self.open.as_ref().and_then(|(chunk, at)| chunk.rows.get(*at)) {
             return of(row.written, row.sequence);
         }
-        self.parts.peek().map_or(self.end, |part| of(part.summary.written.0, part.summary.first))
+        self.parts.get(self.next).map_or(self.end, |part| of(part.summary.written.0, part.summary.first))
     }
 }
 
@@ -213,7 +272,7 @@ fn streams(index: &Index, selection: &Selection, after: Option<Position>) -> (Ve
         });
         let parts: Vec<Part> = listing.parts[from..].to_vec();
         if !parts.is_empty() {
-            streams.push(Stream { session: *session, parts: parts.into_iter().peekable(), open: None, end });
+            streams.push(Stream { session: *session, parts, next: 0, groups: None, open: None, end });
         }
     }
     (streams, total)

@@ -32,37 +32,49 @@ fn everything(log: &Log) -> Vec<(Position, Exchange)> {
     all
 }
 
+/// Those of the exchanges that match; `None` if the log hasn't a session that the filter names.
+fn matching<'a>(log: &Log, all: &'a [(Position, Exchange)], filter: &Filter) -> Option<Vec<&'a (Position, Exchange)>> {
+    let names = |side: Option<&str>| side.map(|name| ReadLog::session(log, name).map(|session| session.id));
+    let session = names(filter.session.as_deref()).transpose().ok()?;
+    let unwanted = names(filter.except_session()).transpose().ok()?;
+    let here = |(position, exchange): &&(Position, Exchange)| {
+        session.is_none_or(|session| session == position.session)
+            && unwanted != Some(position.session)
+            && filter.matches(exchange)
+    };
+    Some(all.iter().filter(here).collect())
+}
+
+/// Checks the places of about so many matches of a filter.
+fn check_places(log: &Log, filter: &Filter, matches: &[&(Position, Exchange)], places: usize) {
+    let total = matches.len() as u64;
+    let ends = [0, 1, total / 2, total.saturating_sub(1), total, total + 1];
+    for number in (0..total).step_by(1 + total as usize / places).chain(ends) {
+        let place = log.seek(filter, Start::At(number)).unwrap();
+        assert_eq!((place.total, place.from), (total, number.min(total)), "{filter:?} {number}");
+        let query = Query { filter: filter.clone(), after: place.after, limit: Some(2), ..Query::default() };
+        let found: Vec<_> = log.query(query).unwrap().map(|exchange| exchange.unwrap().id).collect();
+        let expected = matches.iter().skip(place.from as usize).take(2);
+        assert_eq!(found, expected.map(|(_, exchange)| exchange.id).collect::<Vec<_>>(), "{filter:?} {number}");
+        if let Some((position, _)) = matches.get(number as usize) {
+            assert_eq!(log.rank(filter, *position).unwrap(), Some(number), "{filter:?} {number}");
+        }
+    }
+    assert_eq!(log.seek(filter, Start::Newest(7)).unwrap().from, total.saturating_sub(7));
+}
+
 fn check(log: &Log, filters: &[Filter]) {
     let all = everything(log);
     for filter in filters {
-        let names = |side: Option<&str>| side.map(|name| ReadLog::session(log, name).map(|session| session.id));
-        let (session, unwanted) = (names(filter.session.as_deref()), names(filter.except_session()));
-        let (Ok(session), Ok(unwanted)) = (session.transpose(), unwanted.transpose()) else {
+        let Some(matches) = matching(log, &all, filter) else {
             assert!(log.seek(filter, Start::At(0)).is_err());
             continue;
         };
-        let here = |(position, exchange): &&(Position, Exchange)| {
-            session.is_none_or(|session| session == position.session)
-                && unwanted != Some(position.session)
-                && filter.matches(exchange)
-        };
-        let matches: Vec<_> = all.iter().filter(here).collect();
-        let total = matches.len() as u64;
-        let ends = [0, 1, total / 2, total.saturating_sub(1), total, total + 1];
-        for number in (0..total).step_by(1 + total as usize / 15).chain(ends) {
-            let place = log.seek(filter, Start::At(number)).unwrap();
-            assert_eq!((place.total, place.from), (total, number.min(total)), "{filter:?} {number}");
-            let query = Query { filter: filter.clone(), after: place.after, limit: Some(2), ..Query::default() };
-            let found: Vec<_> = log.query(query).unwrap().map(|exchange| exchange.unwrap().id).collect();
-            let expected = matches.iter().skip(place.from as usize).take(2);
-            assert_eq!(found, expected.map(|(_, exchange)| exchange.id).collect::<Vec<_>>(), "{filter:?} {number}");
-            if let Some((position, _)) = matches.get(number as usize) {
-                assert_eq!(log.rank(filter, *position).unwrap(), Some(number), "{filter:?} {number}");
-            }
-        }
-        let newest = log.seek(filter, Start::Newest(7)).unwrap();
-        assert_eq!(newest.from, total.saturating_sub(7));
-        for (position, _) in all.iter().filter(|known| !here(known)).step_by(501) {
+        check_places(log, filter, &matches, 15);
+        let is_match =
+            |(position, _): &&(Position, Exchange)| matches.binary_search_by_key(position, |hit| hit.0).is_ok();
+        let others = all.iter().filter(|known| !is_match(known));
+        for (position, _) in others.step_by(501) {
             assert_eq!(log.rank(filter, *position).unwrap(), None, "{filter:?}");
         }
         let (mut timeline, mut values) = (Timeline::default(), FacetCounts::default());
@@ -124,4 +136,49 @@ fn what_the_index_answers_is_what_the_exchanges_say() {
     drop(log);
     // A reader has a copy of the index, or makes one.
     check(&Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap(), &filters[2..]);
+}
+
+#[test]
+fn what_groups_of_chunks_count_is_what_the_exchanges_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let noon = 1_795_435_200_000_000;
+    let (since, until) = (Timestamp::from_micros(noon + 1_000_000), Timestamp::from_micros(noon + 14_000_000));
+    let (since, until) = (since.to_string(), until.to_string());
+    let filters = [
+        filter(&[("operation", "customers/*")]),
+        filter(&[("status", "400"), ("session", "one")]),
+        filter(&[("client!", "Kiosk 2"), ("since", &since), ("until", &until)]),
+        filter(&[("outcome", "refused"), ("slower-than", "82ms")]),
+    ];
+    // Two groups and a few more, within the second of which another session is recorded.
+    record_alternately(&log, 0..9000, 9000);
+    record_alternately(&log, 9000..9600, 100);
+    record_alternately(&log, 0..8000, 8000);
+    let all = everything(&log);
+    let check = |log: &Log, filters: &[Filter]| {
+        filters.iter().for_each(|filter| check_places(log, filter, &matching(log, &all, filter).unwrap(), 2));
+    };
+    check(&log, &filters);
+    drop(log);
+    let rows = |end: &str| {
+        let files = std::fs::read_dir(dir.path().join("index/rows")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.to_string_lossy().ends_with(end)).collect::<Vec<_>>()
+    };
+    let [groups] = &rows(".groups")[..] else { panic!("one session has groups") };
+    let whole = std::fs::read(groups).unwrap();
+    // Without some or all of them, and with some that were made of other rows.
+    let broken = [&whole[..whole.len() / 2], &whole[..], &whole[3..], b""];
+    let twice = [&whole[..], &whole[..]].concat();
+    for groups_now in broken.into_iter().chain([&twice[..]]) {
+        std::fs::write(groups, groups_now).unwrap();
+        let log = Log::open(config(dir.path())).unwrap();
+        check(&log, &filters[..1]);
+    }
+    std::fs::remove_file(groups).unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    check(&log, &filters[..1]);
+    log.end_session("one").unwrap();
+    log.delete_session("one").unwrap();
+    assert_eq!(rows(".groups").len(), 0);
 }
