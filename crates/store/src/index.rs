@@ -237,13 +237,18 @@ impl Index {
             _ => broken = true,
         })?;
         for (session, listing) in &mut listings {
-            let Some(filed) = rows.summaries(*session, listing.filed) else {
-                listing.is_broken = true;
-                continue;
-            };
-            let places: Vec<Place> = filed.iter().map(|(_, place)| *place).collect();
-            listing.is_broken = !places.is_empty() && !rows.have(*session, &places);
-            listing.parts = filed.into_iter().map(|(summary, place)| Part::stored(summary, Some(place))).collect();
+            let parts = &mut listing.parts;
+            let is_whole = rows.summaries(*session, listing.filed, |summary, place| {
+                if parts.is_empty() {
+                    parts.reserve_exact(listing.filed.count());
+                }
+                parts.push(Part::stored(summary, Some(place)));
+            });
+            if !is_whole {
+                parts.clear();
+            }
+            let places = parts.iter().filter_map(|part| part.place);
+            listing.is_broken = !is_whole || !parts.is_empty() && !rows.have(*session, places);
         }
         table.scan(b"d", &mut |key, value| match (parse_key(key), Summary::from_bytes(value)) {
             (Some((session, _)), Some(summary)) => {

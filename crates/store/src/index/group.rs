@@ -225,11 +225,14 @@ mod tests {
             let mut row = Row::read(&[0; ROW]).unwrap();
             (row.sequence, row.id) = (number + 1, ExchangeId::from_parts(number, 1));
             row.status = (number % statuses) as u16;
-            row.access_token = (number % 3 > 0).then_some(Pseudonym([number as u8 % 3; 6]));
+            row.access_token = (!number.is_multiple_of(3)).then_some(Pseudonym([number as u8 % 3; 6]));
             let operation = format!("operation/{}", number % operations);
             let client = format!("client {}", number % 2);
-            let row =
-                chunk.push(row, (&operation, (number % 5 > 0).then_some(&client)), BlockAt { segment: 1, offset: 0 });
+            let row = chunk.push(
+                row,
+                (&operation, (!number.is_multiple_of(5)).then_some(&client)),
+                BlockAt { segment: 1, offset: 0 },
+            );
             match &mut summary {
                 Some(summary) => summary.add(&row),
                 None => summary = Some(Summary::of(&row)),

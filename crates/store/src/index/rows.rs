@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fs,
-    io::{self, Write as _},
+    io::{self, BufReader, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -87,6 +87,10 @@ impl Filed {
 
     pub(super) fn parse(bytes: &mut &[u8]) -> Option<Self> {
         Some(Self { count: u32::from_le_bytes(take(bytes)?), sum: u32::from_le_bytes(take(bytes)?) })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count as usize
     }
 
     /// The end of what is counted, in bytes.
@@ -254,25 +258,34 @@ impl RowFiles {
         Ok(files)
     }
 
-    /// The summaries of a session's chunks, and where these are; `None` if they are damaged.
-    pub(super) fn summaries(&self, session: SessionId, filed: Filed) -> Option<Vec<(Summary, Place)>> {
+    /// Passes on the summaries of a session's chunks, and where these are. Returns whether all are there as they were written;
+    /// nothing of what was passed on counts if not.
+    pub(super) fn summaries(&self, session: SessionId, filed: Filed, mut each: impl FnMut(Summary, Place)) -> bool {
         if filed.count == 0 {
-            return Some(Vec::new());
+            return true;
         }
-        let file = private::open(fs::OpenOptions::new().read(true), &self.summaries_path(session)).ok()?;
-        if file.metadata().ok()?.len() < filed.end() {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(filed.end()).ok()?];
-        file.read_exact_at(&mut bytes, 0).ok()?;
-        if crc32c::crc32c(&bytes) != filed.sum {
-            return None;
-        }
-        let entry = |entry: &[u8; ENTRY]| {
-            let (summary, place) = entry.split_at(SUMMARY);
-            Some((Summary::from_bytes(summary)?, Place::parse(place)?))
+        let Ok(file) = private::open(fs::OpenOptions::new().read(true), &self.summaries_path(session)) else {
+            return false;
         };
-        bytes.as_chunks().0.iter().map(entry).collect()
+        if file.metadata().map_or(true, |file| file.len() < filed.end()) {
+            return false;
+        }
+        // Piece by piece: memory for all of them would be used only once.
+        let mut file = BufReader::with_capacity(ENTRY * 512, file);
+        let mut sum = 0;
+        for _ in 0..filed.count {
+            let mut entry = [0; ENTRY];
+            if file.read_exact(&mut entry).is_err() {
+                return false;
+            }
+            sum = crc32c::crc32c_append(sum, &entry);
+            let (summary, place) = entry.split_at(SUMMARY);
+            let (Some(summary), Some(place)) = (Summary::from_bytes(summary), Place::parse(place)) else {
+                return false;
+            };
+            each(summary, place);
+        }
+        sum == filed.sum
     }
 
     /// Reads what is there.
@@ -304,7 +317,7 @@ impl RowFiles {
 
     /// Whether all these places are in the session's file. The contents of the last few are checked, too: after a power
     /// failure, what was appended last may be missing.
-    pub(super) fn have(&self, session: SessionId, places: &[Place]) -> bool {
+    pub(super) fn have(&self, session: SessionId, places: impl DoubleEndedIterator<Item = Place> + Clone) -> bool {
         const CHECKED: usize = 64;
 
         if self.mark(session).exists() {
@@ -312,9 +325,8 @@ impl RowFiles {
         }
         let Ok(file) = self.file(session, false) else { return false };
         let Ok(length) = file.metadata().map(|file| file.len()) else { return false };
-        places.iter().all(|place| place.fits(length))
+        places.clone().all(|place| place.fits(length))
             && places
-                .iter()
                 .rev()
                 .take(CHECKED)
                 .all(|Place { chunk, columns }| chunk.read(&file).is_ok() && columns.read(&file).is_ok())
@@ -423,6 +435,16 @@ mod tests {
         rows.append(session, &mut Filed::default(), chunks).unwrap()
     }
 
+    fn has(rows: &RowFiles, places: &[Place]) -> bool {
+        rows.have(session(1), places.iter().copied())
+    }
+
+    /// What is in the file of the first session's summaries; `None` if it isn't what was written.
+    fn summaries(rows: &RowFiles, filed: Filed) -> Option<Vec<(Summary, Place)>> {
+        let mut all = Vec::new();
+        rows.summaries(session(1), filed, |summary, place| all.push((summary, place))).then_some(all)
+    }
+
     fn files(dir: &Path) -> RowFiles {
         RowFiles::new(dir.join("rows")).unwrap()
     }
@@ -441,7 +463,7 @@ mod tests {
         rows.sync().unwrap();
         assert!(rows.lock(&rows.open).len() <= MAX_OPEN && rows.size() == (330 + 3 * ENTRY as u64) * all.len() as u64);
         for (session, places) in &all {
-            assert!(rows.have(*session, places));
+            assert!(rows.have(*session, places.iter().copied()));
             for (place, at) in places.iter().zip(0..) {
                 assert_eq!(rows.read(*session, place.chunk).unwrap(), [at; 100]);
                 assert_eq!(rows.read(*session, place.columns).unwrap(), [at + 100; 10]);
@@ -453,12 +475,12 @@ mod tests {
         }
         rows.retain(|known| known != session(0)).unwrap();
         rows.remove(session(1)).unwrap();
-        assert!(!rows.have(session(0), &all[0].1) && !rows.have(session(1), &all[1].1));
+        assert!(!rows.have(session(0), all[0].1.iter().copied()) && !has(&rows, &all[1].1));
         assert!(rows.read(session(1), all[1].1[0].chunk).is_err());
         for gone in [0, 1] {
             assert!(!rows.path(session(gone)).exists() && !rows.summaries_path(session(gone)).exists());
         }
-        assert!(rows.have(session(2), &all[2].1));
+        assert!(rows.have(session(2), all[2].1.iter().copied()));
     }
 
     #[test]
@@ -488,27 +510,27 @@ mod tests {
             assert_eq!(read.filter(|extent| rows.read(session(1), *extent).is_err()).count(), 1, "{at}");
             rows.mark_damaged(session(1));
             fs::write(&path, &whole).unwrap();
-            assert!(!rows.have(session(1), &places));
+            assert!(!has(&rows, &places));
             fs::remove_file(rows.mark(session(1))).unwrap();
-            assert!(rows.have(session(1), &places));
+            assert!(has(&rows, &places));
             for damaged in [&damaged[..], &whole[..at]] {
                 fs::write(&path, damaged).unwrap();
-                assert!(!rows.have(session(1), &places));
+                assert!(!has(&rows, &places));
             }
         }
         fs::write(&path, &whole).unwrap();
-        assert!(rows.have(session(1), &places));
+        assert!(has(&rows, &places));
         // What a killed process has left is skipped.
         fs::write(&path, [&whole[..], b"left"].concat()).unwrap();
         let next = append(&rows, session(1), &[full(vec![5; 50], vec![6; 50])]);
-        assert!(rows.have(session(1), &[places, next].concat()));
+        assert!(has(&rows, &[places, next].concat()));
     }
     #[test]
     fn summaries_are_read_as_far_as_they_are_counted_and_only_if_whole() {
         let dir = tempfile::tempdir().unwrap();
         let rows = files(dir.path());
         let mut filed = Filed::default();
-        assert_eq!(rows.summaries(session(1), filed), Some(Vec::new()));
+        assert_eq!(summaries(&rows, filed), Some(Vec::new()));
         let mut all = Vec::new();
         for round in 0..4 {
             let chunks: Vec<_> = (0..round + 1).map(|at| full(vec![round * 10 + at; 5], vec![1; 5])).collect();
@@ -519,11 +541,11 @@ mod tests {
             assert_eq!((stored.len(), Filed::parse(&mut &stored[..])), (Filed::SIZE, Some(filed)));
             // By another process, too.
             for rows in [&rows, &files(dir.path())] {
-                assert_eq!(rows.summaries(session(1), filed).as_ref(), Some(&all));
+                assert_eq!(summaries(rows, filed).as_ref(), Some(&all));
             }
             // What a killed process has left is overwritten.
             rows.append(session(1), &mut filed.clone(), &[full(vec![99; 5], vec![99; 5])]).unwrap();
-            assert_eq!(rows.summaries(session(1), filed).as_ref(), Some(&all));
+            assert_eq!(summaries(&rows, filed).as_ref(), Some(&all));
         }
         let path = rows.summaries_path(session(1));
         let whole = fs::read(&path).unwrap();
@@ -532,10 +554,10 @@ mod tests {
             damaged[at] ^= 1;
             for damaged in [&damaged[..], &whole[..at]] {
                 fs::write(&path, damaged).unwrap();
-                assert_eq!(rows.summaries(session(1), filed), None, "{at}");
+                assert_eq!(summaries(&rows, filed), None, "{at}");
             }
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(rows.summaries(session(1), filed), None);
+        assert_eq!(summaries(&rows, filed), None);
     }
 }
