@@ -72,7 +72,8 @@ fn without<'a, 't>(
     tokens: impl Iterator<Item = &'t [u8]> + Clone,
     syntax: Syntax,
 ) -> Cow<'a, [u8]> {
-    let long = |token: &&[u8]| token.len() >= MIN_LEN;
+    // Most texts are paths, shorter than any token.
+    let long = |token: &&[u8]| (MIN_LEN..=text.len()).contains(&token.len());
     let has_token = || tokens.clone().filter(long).any(|token| memmem::find(text, token).is_some());
     let is_plain = text.iter().all(|byte| PLAIN[usize::from(*byte)]);
     if is_plain && !has_shaped(text) && !has_token() && !has_token_name(api, text) {
