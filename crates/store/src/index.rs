@@ -28,7 +28,7 @@ use nightaudit_exchange::SessionId;
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, StatusClasses, Summary},
     columns::Columns,
-    group::{Group, Groups, StoredGroup},
+    group::{CHUNKS, Group, Groups, StoredGroup},
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };
@@ -92,7 +92,9 @@ impl Listing {
 
     /// The number of exchanges, and the last sequence number.
     pub(crate) fn head(&self) -> Head {
-        Head { count: self.exchanges(), last: self.parts.last().map_or(0, |part| part.summary.last), hash: None }
+        let last = self.parts.last().map_or(0, |part| part.summary.last);
+        // Also if the summaries can't be read.
+        Head { count: self.exchanges().max(self.filed.rows), last: last.max(self.filed.last), hash: None }
     }
 
     /// Adds the row of a recorded exchange; returns whether that filled a chunk.
@@ -208,6 +210,8 @@ type Cache = VecDeque<((SessionId, u64), Arc<Chunk>)>;
 pub(crate) struct Index {
     stored: Stored,
     listings: Mutex<BTreeMap<SessionId, Listing>>,
+    /// Held from what is to be stored until it is: by the index's thread, and by whoever makes a session's index anew.
+    storing: Mutex<()>,
     cache: Mutex<Cache>,
     unpacker: Unpacker,
     /// See [`generation`](Self::generation).
@@ -274,8 +278,8 @@ impl Index {
     fn of(stored: Stored) -> Self {
         // Random, so that numbers from before the log was opened aren't taken for current ones.
         let generation = AtomicU64::new(RandomState::new().hash_one(0));
-        let (listings, cache, unpacker) = (Mutex::default(), Mutex::default(), Unpacker::default());
-        Self { stored, listings, cache, unpacker, generation }
+        let (listings, storing) = (Mutex::default(), Mutex::default());
+        Self { stored, listings, storing, cache: Mutex::default(), unpacker: Unpacker::default(), generation }
     }
 
     /// Changes the [`generation`](Self::generation): rows came before others that had been seen.
@@ -384,6 +388,7 @@ impl Index {
     pub(crate) fn store(&self, all: bool) -> Result<(), IndexError> {
         let sessions: Vec<SessionId> = self.listings().keys().copied().collect();
         for session in sessions {
+            let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
             let new = self.listings().get(&session).and_then(|listing| listing.unstored(all));
             let Some(mut new) = new else { continue };
             new.write(&self.stored, session)?;
@@ -396,6 +401,7 @@ impl Index {
 
     /// Stores the full chunks of a listing that is not in the index yet.
     pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), IndexError> {
+        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mut new) = listing.unstored(false) else { return Ok(()) };
         new.write(&self.stored, session)?;
         listing.stored(new);
@@ -423,6 +429,8 @@ impl Index {
             }
         }
         snapshot.finish(rows.size())?;
+        // First, so that what the table refers to is there.
+        rows.sync().map_err(IndexError::of_rows)?;
         let rows = rows.detached(sizes.iter().map(|(_, session)| *session)).map_err(IndexError::of_rows)?;
         table.close()?;
         Ok(Self { stored: Stored::Snapshot(snapshot, rows), ..self })
@@ -442,6 +450,7 @@ impl Index {
 
     /// Removes a session.
     pub(crate) fn remove(&self, session: SessionId) -> Result<(), IndexError> {
+        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         self.listings().remove(&session);
         self.generation.fetch_add(1, Ordering::Release);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).retain(|((known, _), _)| *known != session);
@@ -537,13 +546,18 @@ mod tests {
 
     use super::*;
 
-    fn stored(index: &Index, session: SessionId) -> Part {
-        let mut listing = Listing::default();
-        for number in 0..chunk::MAX_ROWS as u64 {
+    /// Adds a full chunk.
+    fn fill(listing: &mut Listing, chunk: u64) {
+        for number in chunk * chunk::MAX_ROWS as u64..(chunk + 1) * chunk::MAX_ROWS as u64 {
             let mut row = Row::read(&[0; row::ROW]).unwrap();
             (row.sequence, row.id, row.status) = (number + 1, ExchangeId::from_parts(number, 1), (number % 7) as u16);
             listing.add(row, ("rates/getAll", None), BlockAt { segment: 1, offset: number });
         }
+    }
+
+    fn stored(index: &Index, session: SessionId) -> Part {
+        let mut listing = Listing::default();
+        fill(&mut listing, 0);
         index.store_listing(session, &mut listing).unwrap();
         let part = listing.parts[0].clone();
         index.listings().insert(session, listing);
@@ -624,5 +638,43 @@ mod tests {
             assert_eq!(index.columns(session, &part), None);
         }
         assert!(index.chunk(session, &part).is_ok());
+    }
+    #[test]
+    fn regression_two_threads_that_stored_at_once_lost_rows() {
+        const CHUNKS: u64 = 40;
+        let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
+        let (index, _) = Index::open(&dir.path().join("index")).unwrap();
+        index.listings().insert(session, Listing::default());
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_done.load(Ordering::Relaxed) {
+                        index.store(false).unwrap();
+                    }
+                });
+            }
+            for chunk in 0..CHUNKS {
+                fill(index.listings().get_mut(&session).unwrap(), chunk);
+                std::thread::yield_now();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        index.store(true).unwrap();
+        drop(index);
+        let (index, _) = Index::open(&dir.path().join("index")).unwrap();
+        let listing = index.listings().remove(&session).unwrap();
+        assert!(!listing.is_broken && listing.parts.len() as u64 == CHUNKS, "{}", listing.parts.len());
+        assert_eq!(listing.head(), Head { count: CHUNKS * 512, last: CHUNKS * 512, hash: None });
+        for (number, part) in listing.parts.iter().enumerate() {
+            assert_eq!(index.chunk(session, part).unwrap().rows[0].sequence, number as u64 * 512 + 1);
+        }
+        // Its head is known even if its summaries are gone.
+        drop(index);
+        fs::remove_file(rows::dir(&dir.path().join("index")).join(format!("{session}.summaries"))).unwrap();
+        let (index, _) = Index::open(&dir.path().join("index")).unwrap();
+        let broken = &index.listings()[&session];
+        assert!(broken.is_broken && broken.parts.is_empty());
+        assert_eq!(broken.head(), listing.head());
     }
 }

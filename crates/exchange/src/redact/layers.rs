@@ -112,6 +112,7 @@ impl<'a> Layers<'a> {
     /// The text of a layer, from that of one below.
     fn decode_on(&self, mut text: Vec<u8>, from: usize, layer: usize) -> Vec<u8> {
         self.above[from..layer].iter().for_each(|layer| decode_in_place(&mut text, &layer.seams));
+        text.shrink_to_fit();
         text
     }
 
@@ -198,8 +199,11 @@ fn decode_layer(text: &[u8], escapes: Escapes) -> Option<(Vec<u8>, Vec<Seam>)> {
         decoded.extend_from_slice(meaning.as_bytes());
         copied = seam.end_below();
     });
+    if seams.is_empty() {
+        return None;
+    }
     decoded.extend_from_slice(&text[copied..]);
-    (!seams.is_empty()).then_some((decoded, seams))
+    Some((decoded, seams))
 }
 
 /// Decodes the escapes at these seams. What they mean is never longer than they are.

@@ -1,7 +1,7 @@
 //! How many rows of each kind consecutive full chunks have, so that a filter is counted without their columns.
 //!
-//! A group is an aid: what it says is used only if it has the rows of exactly the chunks that the index lists, and a missing
-//! or damaged one only costs time.
+//! A group is an aid: what it says is used only if it was made of exactly the chunks that the index lists, and a missing or
+//! damaged one only costs time.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The number of chunks in a group.
-const CHUNKS: u32 = 16;
+pub(crate) const CHUNKS: usize = 16;
 /// A group of more kinds is not kept, since it would hardly be shorter than the columns.
 const MAX_KINDS: usize = 1024;
 /// Nor one whose operations and clients take more bytes.
@@ -45,10 +45,11 @@ pub(crate) struct Group {
 struct Begun {
     group: Group,
     known: HashMap<Kind, usize>,
-    chunks: u32,
-    rows: u32,
+    chunks: usize,
     first: u64,
     last: u64,
+    /// The checksum of their summaries.
+    sum: u32,
     is_too_wide: bool,
 }
 
@@ -91,8 +92,8 @@ impl Begun {
             self.first = summary.first;
         }
         self.chunks += 1;
-        self.rows += summary.rows;
         self.last = summary.last;
+        self.sum = crc32c::crc32c_append(self.sum, &summary.to_bytes());
         if self.is_too_wide {
             return;
         }
@@ -128,7 +129,7 @@ impl Begun {
         let mut out = Vec::with_capacity(HEAD + packed.len());
         out.extend(self.first.to_le_bytes());
         out.extend(self.last.to_le_bytes());
-        out.extend(self.rows.to_le_bytes());
+        out.extend(self.sum.to_le_bytes());
         out.extend((packed.len() as u32).to_le_bytes());
         out.extend(packed);
         let sum = crc32c::crc32c(&out);
@@ -146,20 +147,30 @@ impl Group {
     }
 }
 
-/// What comes before a stored group, in bytes: the sequence numbers of its first and last row, how many rows and how many
-/// bytes it has.
+/// What comes before a stored group, in bytes: the sequence numbers of its first and last row, the checksum of its chunks'
+/// summaries, and how many bytes it has.
 const HEAD: usize = 8 + 8 + 4 + 4;
 
-/// A stored group, of which only is known which rows it has.
+/// A stored group, of which only is known which chunks it has.
 #[derive(Debug)]
 pub(crate) struct StoredGroup {
     pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) rows: u32,
+    last: u64,
+    sum: u32,
     packed: Vec<u8>,
 }
 
 impl StoredGroup {
+    /// Whether it was made of chunks with these summaries.
+    pub(crate) fn is_of<'s>(&self, summaries: impl Iterator<Item = &'s Summary>) -> bool {
+        let (mut sum, mut last) = (0, 0);
+        for summary in summaries {
+            sum = crc32c::crc32c_append(sum, &summary.to_bytes());
+            last = summary.last;
+        }
+        (last, sum) == (self.last, self.sum)
+    }
+
     /// Unpacks it; `None` if it is not what was written.
     pub(super) fn unpack(&self, unpacker: &Unpacker) -> Option<Group> {
         Group::from_bytes(&unpacker.unpack(&self.packed)?)
@@ -170,7 +181,8 @@ impl StoredGroup {
         file.read_exact(&mut head).ok()?;
         let mut rest = &head[..];
         let (first, last) = (u64::from_le_bytes(take(&mut rest)?), u64::from_le_bytes(take(&mut rest)?));
-        let (rows, length) = (u32::from_le_bytes(take(&mut rest)?), u32::from_le_bytes(take(&mut rest)?) as usize);
+        let (sum_of_chunks, length) =
+            (u32::from_le_bytes(take(&mut rest)?), u32::from_le_bytes(take(&mut rest)?) as usize);
         if length > MAX_STORED {
             return None;
         }
@@ -178,7 +190,7 @@ impl StoredGroup {
         let mut sum = [0; 4];
         file.read_exact(&mut packed).and_then(|()| file.read_exact(&mut sum)).ok()?;
         let is_whole = crc32c::crc32c_append(crc32c::crc32c(&head), &packed) == u32::from_le_bytes(sum);
-        is_whole.then_some(Self { first, last, rows, packed })
+        is_whole.then_some(Self { first, last, sum: sum_of_chunks, packed })
     }
 }
 
@@ -269,11 +281,16 @@ mod tests {
         let bytes = grouped(&mut grouping, &chunks);
         let stored = read(&bytes);
         assert_eq!(stored.len(), 2);
-        for (group, chunks) in stored.iter().zip(chunks.chunks(CHUNKS as usize)) {
-            assert_eq!((group.first, group.last), (chunks[0].0.first, chunks[CHUNKS as usize - 1].0.last));
-            assert_eq!(group.rows as usize, CHUNKS as usize * MAX_ROWS);
+        for (group, chunks) in stored.iter().zip(chunks.chunks(CHUNKS)) {
+            assert_eq!(group.first, chunks[0].0.first);
+            let summaries = || chunks.iter().map(|(summary, _)| summary);
+            assert!(group.is_of(summaries()) && !group.is_of(summaries().take(CHUNKS - 1)));
+            // The same sequence numbers, written at another time.
+            let mut others: Vec<Summary> = summaries().copied().collect();
+            others[3].written.0 += 1;
+            assert!(!group.is_of(others.iter()));
             let group = group.unpack(&Unpacker::default()).unwrap();
-            assert_eq!(group.counts.iter().sum::<u32>() as usize, CHUNKS as usize * MAX_ROWS);
+            assert_eq!(group.counts.iter().sum::<u32>() as usize, CHUNKS * MAX_ROWS);
             let mut expected = HashMap::new();
             for (_, columns) in chunks {
                 let mut counts = vec![0; columns.kinds.rows.len()];

@@ -74,19 +74,25 @@ const ENTRY: usize = SUMMARY + PLACE;
 pub(super) struct Filed {
     count: u32,
     sum: u32,
+    /// How many rows they are of, and the last one's sequence number.
+    pub(super) rows: u64,
+    pub(super) last: u64,
 }
 
 impl Filed {
     /// Its size, in bytes.
-    pub(super) const SIZE: usize = 8;
+    pub(super) const SIZE: usize = 24;
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.extend(self.count.to_le_bytes());
         out.extend(self.sum.to_le_bytes());
+        out.extend(self.rows.to_le_bytes());
+        out.extend(self.last.to_le_bytes());
     }
 
     pub(super) fn parse(bytes: &mut &[u8]) -> Option<Self> {
-        Some(Self { count: u32::from_le_bytes(take(bytes)?), sum: u32::from_le_bytes(take(bytes)?) })
+        let (count, sum) = (u32::from_le_bytes(take(bytes)?), u32::from_le_bytes(take(bytes)?));
+        Some(Self { count, sum, rows: u64::from_le_bytes(take(bytes)?), last: u64::from_le_bytes(take(bytes)?) })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -152,8 +158,6 @@ pub(super) struct RowFiles {
     dir: PathBuf,
     /// Most recently used first.
     open: Mutex<VecDeque<(SessionId, Arc<fs::File>)>>,
-    /// Held while a file is appended to.
-    appending: Mutex<()>,
     /// Files with data that has not been synced.
     unsynced: Mutex<BTreeMap<SessionId, Unsynced>>,
     grouping: Mutex<Grouping>,
@@ -172,14 +176,7 @@ impl RowFiles {
     /// The files in this folder, which is created if it doesn't exist.
     pub(super) fn new(dir: PathBuf) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self {
-            dir,
-            open: Mutex::default(),
-            appending: Mutex::default(),
-            unsynced: Mutex::default(),
-            grouping: Mutex::default(),
-            opens: true,
-        })
+        Ok(Self { dir, open: Mutex::default(), unsynced: Mutex::default(), grouping: Mutex::default(), opens: true })
     }
 
     /// The same files for a reader, who keeps those of these sessions open.
@@ -196,9 +193,8 @@ impl RowFiles {
         self.opens || self.lock(&self.open).iter().any(|(known, _)| *known == session)
     }
 
-    /// Appends chunks, and their summaries to the other file; returns where the chunks are.
+    /// Appends chunks, and their summaries to the other file; returns where the chunks are. Not for two threads at once.
     pub(super) fn append(&self, session: SessionId, filed: &mut Filed, chunks: &[FullChunk]) -> io::Result<Vec<Place>> {
-        let _appending = self.lock(&self.appending);
         let file = self.file(session, true)?;
         // What a killed process has left after the last place is skipped.
         let end = file.metadata()?.len();
@@ -221,7 +217,11 @@ impl RowFiles {
         files.summaries.write_all_at(&summaries, filed.end())?;
         filed.sum = crc32c::crc32c_append(filed.sum, &summaries);
         filed.count += chunks.len() as u32;
-        self.group(session, chunks)?;
+        filed.rows += chunks.iter().map(|chunk| u64::from(chunk.summary.rows)).sum::<u64>();
+        filed.last = chunks.last().map_or(filed.last, |chunk| chunk.summary.last);
+        if let Err(error) = self.group(session, chunks) {
+            tracing::debug!(%error, %session, "counts of the index can't be written; it is only slower without them");
+        }
         Ok(places)
     }
 

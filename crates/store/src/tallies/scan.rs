@@ -7,7 +7,7 @@ use nightaudit_log::Position;
 
 use super::selection::Selection;
 use crate::{
-    index::{Chunk, Groups, Index, Part, Row, StoredGroup},
+    index::{CHUNKS, Chunk, Groups, Index, Part, Row, StoredGroup},
     row_filter::RowFilter,
 };
 
@@ -162,12 +162,17 @@ impl<T: Tally> Scan<T> {
             return false;
         }
         let session = stream.session;
-        let Some((stored, parts)) = stream.next_group(index) else { return false };
-        let [Part { summary: first, .. }, .., Part { summary: last, .. }] = parts else { return false };
         let position = |written, sequence| Position { written, session, sequence };
+        let Some([Part { summary: first, .. }, .., Part { summary: last, .. }]) = stream.next_parts(CHUNKS) else {
+            return false;
+        };
         let first = position(first.written.0, first.first);
-        let is_next = Some(first) > after && bound.is_none_or(|bound| position(last.written.1, last.last) < bound);
-        if !is_next || !parts.iter().all(|part| filter.is_decided_by_kind(&part.summary)) {
+        // Before a file is opened for it.
+        if Some(first) <= after || bound.is_some_and(|bound| position(last.written.1, last.last) >= bound) {
+            return false;
+        }
+        let Some((stored, parts)) = stream.next_group(index) else { return false };
+        if !parts.iter().all(|part| filter.is_decided_by_kind(&part.summary)) {
             return false;
         }
         let Some(group) = index.group(&stored) else { return false };
@@ -175,10 +180,10 @@ impl<T: Tally> Scan<T> {
             0 => {}
             matches => self.tally.number(first.before(), matches),
         }
-        self.passed += u64::from(stored.rows);
-        self.read += u64::from(stored.rows);
-        let passed = parts.len();
-        stream.next += passed;
+        let rows: u64 = parts.iter().map(|part| u64::from(part.summary.rows)).sum();
+        self.passed += rows;
+        self.read += rows;
+        stream.next += CHUNKS;
         true
     }
 
@@ -233,18 +238,19 @@ impl Stream {
         Some(part)
     }
 
-    /// The group that begins with the next part, and its parts; `None` if there is none that has all of their rows.
+    /// So many parts that come next; `None` if there are fewer.
+    fn next_parts(&self, count: usize) -> Option<&[Part]> {
+        self.parts.get(self.next..self.next.checked_add(count)?)
+    }
+
+    /// The group that was made of the next parts, and these; `None` if there is none.
     fn next_group(&mut self, index: &Index) -> Option<(StoredGroup, &[Part])> {
-        let rest = self.parts.get(self.next..)?;
-        let first = rest.first()?.summary.first;
+        let parts = self.parts.get(self.next..self.next.checked_add(CHUNKS)?)?;
+        let first = parts.first()?.summary.first;
         let groups = self.groups.get_or_insert_with(|| index.groups(self.session).peekable());
         while groups.next_if(|group| group.first < first).is_some() {}
         let group = groups.next_if(|group| group.first == first)?;
-        let parts = &rest[..rest.partition_point(|part| part.summary.last <= group.last)];
-        let rows: u64 = parts.iter().map(|part| u64::from(part.summary.rows)).sum();
-        let is_whole =
-            rows == u64::from(group.rows) && parts.last().is_some_and(|part| part.summary.last == group.last);
-        is_whole.then_some((group, parts))
+        group.is_of(parts.iter().map(|part| &part.summary)).then_some((group, parts))
     }
 
     /// The position of the next row, or one before it.
