@@ -51,11 +51,16 @@ impl Shared {
 
     /// Compares what a session has with what it has recorded.
     pub(crate) fn find_missing(&self, session: SessionId) {
-        let parts = self.index.listings().get(&session).map(|listing| listing.parts.clone()).unwrap_or_default();
-        let here: u64 = parts.iter().map(|part| u64::from(part.summary.rows)).sum();
+        let here = self.index.listings().get(&session).map_or(0, Listing::exchanges);
         let Some(head) = self.sessions().get(&session).map(|entry| entry.head) else { return };
         let missing = head.count.saturating_sub(here);
-        let gaps = if missing > 0 { self.gaps(session, &parts, head.last) } else { Vec::new() };
+        let gaps = if missing > 0 {
+            // Of a long session there are many, so they are copied only for this.
+            let parts = self.index.listings().get(&session).map(|listing| listing.parts.clone()).unwrap_or_default();
+            self.gaps(session, &parts, head.last)
+        } else {
+            Vec::new()
+        };
         // A session imported from a filtered export has gaps of its own, which look the same.
         let exact = gaps.iter().map(|(first, last)| last - first + 1).sum::<u64>() == missing;
         if let Some(entry) = self.sessions().get_mut(&session) {
