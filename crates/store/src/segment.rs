@@ -201,12 +201,17 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Starts at `offset`, or after the header if that is later.
+    /// Starts at `offset`, or after the header if that is 0.
     pub(crate) fn new(path: &Path, session: SessionId, number: u32, offset: u64) -> io::Result<Self> {
         let file = fs::File::open(path)?;
         let length = file.metadata()?.len();
-        let at = offset.max(HEADER as u64);
-        Ok(Self { file, length, salt: Salt::new(session, number), at, unpacker: Unpacker::new()? })
+        let at = if offset == 0 { HEADER as u64 } else { offset };
+        let mut walk = Self { file, length, salt: Salt::new(session, number), at, unpacker: Unpacker::new()? };
+        if offset == 0 && Header::read(&walk.file).is_err() {
+            // Of a header that has lost bytes, the first block begins sooner.
+            walk.at = walk.resume(1)?.unwrap_or(at).min(at);
+        }
+        Ok(walk)
     }
 
     /// The end of the last nonzero byte; `from` if there is none after it.

@@ -112,7 +112,10 @@ impl<'a> Layers<'a> {
     /// The text of a layer, from that of one below.
     fn decode_on(&self, mut text: Vec<u8>, from: usize, layer: usize) -> Vec<u8> {
         self.above[from..layer].iter().for_each(|layer| decode_in_place(&mut text, &layer.seams));
-        text.shrink_to_fit();
+        // Shrinking by little would copy the text, and hold both copies meanwhile.
+        if text.len() < text.capacity() / 2 {
+            text.shrink_to_fit();
+        }
         text
     }
 

@@ -447,6 +447,31 @@ fn in_damaged_copies_every_loss_is_reported_and_everything_intact_is_readable() 
 }
 
 #[test]
+fn regression_the_first_block_behind_a_header_that_lost_bytes_was_not_read() {
+    for cut in [1, 20, 54] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        log_of_two(&data);
+        let all = whole(&Log::open_read_only(&data, &nightaudit_mews::API).unwrap()).0.len();
+        for path in segments(&data) {
+            let mut bytes = fs::read(&path).unwrap();
+            bytes.drain(9..9 + cut);
+            fs::write(path, bytes).unwrap();
+        }
+        // Twice as a reader: the second one has the index of the first.
+        for owner in [false, false, true, false] {
+            let log = match owner {
+                true => Log::open(config(&data)).unwrap(),
+                false => Log::open_read_only(&data, &nightaudit_mews::API).unwrap(),
+            };
+            let found = log.check(&mut |_| {}).unwrap();
+            assert_eq!(whole(&log).0.len(), all, "{cut}, {owner}: {found:?}");
+            assert!(!found.is_whole() && found.missing.is_empty(), "{cut}, {owner}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn regression_sessions_and_segments_removed_under_an_owner_were_noticed_only_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
