@@ -12,7 +12,8 @@ async fn recorded(operations: &[&str]) -> (Upstream, Process) {
     let mews = Upstream::responding(200, "{}").await;
     let serve = Process::serve(BINARY, &["--upstream", &mews.url(), "--session", "certification"]);
     for operation in operations {
-        assert_eq!(send(serve.proxy(), &post(operation, BODY)).await.status, 200);
+        let response = send(serve.proxy(), &post(operation, BODY)).await;
+        assert_eq!((response.status, &*response.body), (200, &b"{}"[..]), "{operation}");
     }
     (mews, serve)
 }
@@ -32,10 +33,12 @@ async fn what_tail_prints_finds_an_exchange_again() {
         let all: Vec<&str> = ["tail", "--no-follow"].iter().chain(arguments).copied().collect();
         serve.run(BINARY, &all)
     };
-    let ids: Vec<String> = out(&tail(&["--json"]))
+    let listed = tail(&["--json"]);
+    let ids: Vec<String> = out(&listed)
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
         .collect();
+    assert_eq!(ids.len(), 3, "{listed:?}");
     let lines = out(&tail(&[]));
     let mut words = lines.lines().map(|line| line.split_whitespace());
     let (time, end) = words.by_ref().nth(1).map(|mut words| (words.next().unwrap(), words.next().unwrap())).unwrap();
@@ -44,7 +47,8 @@ async fn what_tail_prints_finds_an_exchange_again() {
         let shown = serve.run(BINARY, &["show", which]);
         assert!(out(&shown).contains("rates/getAll"), "{which}: {}", err(&shown));
     }
-    assert!(out(&serve.run(BINARY, &["show", "last"])).contains("languages/getAll"));
+    let last = serve.run(BINARY, &["show", "last"]);
+    assert!(out(&last).contains("languages/getAll"), "{last:?}");
     let nothing = serve.run(BINARY, &["show", "last-error"]);
     assert!(!nothing.status.success() && err(&nothing).contains("no exchange in the log has an error"), "{nothing:?}");
     // Of several all are named.

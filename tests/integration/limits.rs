@@ -16,7 +16,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nightaudit_exchange::{Decision, Outcome};
 use nightaudit_limit::{Action, Clock as _, Config, FakeClock, KeyParts, Limiter, Rule};
-use nightaudit_testkit::{Harness, Setup, Upstream, post, send};
+use nightaudit_testkit::{Harness, Nobody, Setup, Upstream, post, send};
 use tokio::{net::TcpStream, task::JoinSet};
 
 const LIMIT: u32 = 200;
@@ -257,9 +257,8 @@ async fn a_429_of_mews_closes_the_key_and_is_recorded_as_mews_own() {
 #[tokio::test]
 async fn an_unsent_request_does_not_count() {
     let clock = FakeClock::default();
-    // Nothing listens there any more.
-    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut setup = Setup::new(&format!("http://{gone}"));
+    let nobody = Nobody::new();
+    let mut setup = Setup::new(&format!("http://{}", nobody.address()));
     setup.limiter = limiter(Action::Reject, &clock);
     let harness = Harness::with(setup).await;
     for _ in 0..LIMIT + 10 {

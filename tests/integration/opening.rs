@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_testkit::{Process, RawResponse, Upstream, post, send};
+use nightaudit_testkit::{Nobody, Process, RawResponse, Upstream, post, send};
 use serde_json::Value;
 
 use crate::losses::Small;
@@ -249,9 +249,8 @@ async fn the_status_says_whether_mews_is_reached_and_who_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_says_why_mews_is_not_reached() {
-    // Nobody listens there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let serve = Process::serve(BINARY, &["--upstream", &format!("http://{port}")]);
+    let nobody = Nobody::new();
+    let serve = Process::serve(BINARY, &["--upstream", &format!("http://{}", nobody.address())]);
     let (host, token) = (serve.console_host(), serve.token());
     // Nothing was sent: asking is enough.
     let status = loop {
@@ -262,7 +261,7 @@ async fn the_status_says_why_mews_is_not_reached() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!(status["upstream"]["reachable"], false);
-    assert!(status["upstream"]["lastError"].as_str().unwrap().contains(&port.to_string()), "{status}");
+    assert!(status["upstream"]["lastError"].as_str().unwrap().contains(&nobody.address().to_string()), "{status}");
     assert!(status["upstream"]["since"].is_string());
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nightaudit_testkit::{Process, Terminal, Upstream, post, send};
+use nightaudit_testkit::{Nobody, Process, Terminal, Upstream, post, send};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_nightaudit");
 const BODY: &str = r#"{"ClientToken":"client-token-0001","AccessToken":"access-token-0001","Client":"Kiosk 1.0"}"#;
@@ -277,7 +277,8 @@ async fn serve_shows_the_requests_on_a_terminal_unless_it_is_to_be_quiet() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_warns_on_a_terminal_when_the_upstream_cant_be_reached() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let held = Nobody::new();
+    let nobody = held.address();
     let folder = tempfile::tempdir().unwrap();
     let (mut serve, _) = serve_on_terminal(folder.path(), &format!("http://{nobody}"), &[]);
     serve.wait_for_text(&format!("can't connect to http://{nobody}"));
