@@ -100,10 +100,22 @@ def installed(binary: Path) -> tuple[list[Contender], list[str]]:
             missing.append(name)
         else:
             contenders.append(Contender(name, lambda folder, place, path=path, start=start: start(path, folder, place)))
+    program = binary.parent / "examples" / "bare"
+    if program.is_file():
+        contenders.append(Contender(BARE, lambda folder, place: bare(program, folder, place)))
+    else:
+        missing.append(f"{BARE} (`cargo build --profile dist --example bare`)")
     return contenders, missing
 
 
 DURABILITIES = ("batch", "write", "sync")
+BARE = "bare hyper"
+
+
+def bare(program: Path, folder: Path, place: Place) -> Running:
+    """What hyper costs by itself: `bare.rs` beside this file, which neither limits nor records. It speaks cleartext only."""
+    port = free_port()
+    return Running(BARE, [str(program), f"127.0.0.1:{port}", f"127.0.0.1:{place.port}"], port, folder / "bare.out")
 
 
 def nightaudit(binary: Path, durability: str) -> Callable[[Path, Place], Running]:
