@@ -1,4 +1,6 @@
 //! The engine that admits requests: in this process, or one budget for many.
+//!
+//! What waits for Redis is boxed: its futures are large, and the future of each request would have room for them.
 
 use nightaudit_limit::{
     Admission, AdmissionRequest, Admit, History, KeyParts, KeyState, LimitSignal, Limiter, LocalPermit, Permit, Totals,
@@ -61,7 +63,7 @@ impl Admit for Limits {
     async fn admit(&self, arrival: &AdmissionRequest<'_>) -> Result<Admission<LimitPermit>, Unavailable> {
         match self {
             Self::Local(limiter) => Ok(map(Admit::admit(limiter, arrival).await?, LimitPermit::Local)),
-            Self::Shared(budget) => Ok(map(budget.admit(arrival).await?, LimitPermit::Shared)),
+            Self::Shared(budget) => Ok(map(Box::pin(budget.admit(arrival)).await?, LimitPermit::Shared)),
         }
     }
 
@@ -101,21 +103,21 @@ impl Permit for LimitPermit {
     async fn sent(&mut self) -> Result<(), Unavailable> {
         match self {
             Self::Local(permit) => permit.sent().await,
-            Self::Shared(permit) => permit.sent().await,
+            Self::Shared(permit) => Box::pin(permit.sent()).await,
         }
     }
 
     async fn unsent(&mut self) -> Result<(), Unavailable> {
         match self {
             Self::Local(permit) => permit.unsent().await,
-            Self::Shared(permit) => permit.unsent().await,
+            Self::Shared(permit) => Box::pin(permit.unsent()).await,
         }
     }
 
     async fn responded(self, signal: Option<LimitSignal>) {
         match self {
             Self::Local(permit) => permit.responded(signal).await,
-            Self::Shared(permit) => permit.responded(signal).await,
+            Self::Shared(permit) => Box::pin(permit.responded(signal)).await,
         }
     }
 }

@@ -7,7 +7,7 @@ mod response;
 use std::{
     future::Future,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -343,7 +343,7 @@ impl<H: Handler> Serving<H> {
                 }
                 let in_flight = InFlight(heads);
                 // Boxed: hyper moves the future of a request a dozen times, and this one has kilobytes.
-                let mut response = Box::pin(self.handler.handle(context, request)).await;
+                let mut response = boxed(|| self.handler.handle(context, request)).await;
                 if response.extensions().get::<Reset>().is_some() {
                     link.reset();
                     return Err(WasReset);
@@ -383,6 +383,11 @@ impl<H: Handler> Serving<H> {
             tracing::debug!(%peer, %error, "HTTP/1 connection ended");
         }
     }
+}
+
+/// Makes a future where it is to be. `Box::pin` makes it on the stack first, and copies all of it, though little of it is set.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), make()))
 }
 
 /// How long an evicted connection may take to shut down gracefully.

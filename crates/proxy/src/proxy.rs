@@ -1,5 +1,6 @@
 //! The life of a request.
 
+mod admit;
 mod faults;
 mod request_head;
 mod request_target;
@@ -9,7 +10,6 @@ mod shared;
 mod web_socket;
 
 use std::{
-    borrow::Cow,
     fmt,
     future::Future,
     mem,
@@ -24,30 +24,26 @@ use http::{
     header::{CONNECTION, UPGRADE},
     request::Parts,
 };
-use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use nightaudit_exchange::{Api, ExchangeId, Failure, FailureKind, Head, Outcome, as_utf8};
+use nightaudit_exchange::{Api, ExchangeId, Failure, FailureKind, Head, Outcome};
 use nightaudit_fault::Plan;
 use nightaudit_limit::{Admit, Limiter, Permit as _};
 use nightaudit_listen::{Handler, Refusal, RefusalKind, RequestContext};
-use nightaudit_mews::envelope;
 
 pub(crate) use self::sender::captured;
 use self::{
     request_target::{authority, with_path},
-    sender::{RecentTokens, Sender},
+    sender::RecentTokens,
     shared::Shared,
 };
 use crate::{
     Origin, ProxyConfig, UpstreamConfig, UpstreamConfigError,
     admission::{self, SendNotes},
-    body_recorder::BodyRecorder,
     headers::{self, Hop},
     local_response::LocalResponse,
-    pace::BodyPace,
     pending::PendingExchange,
     recorder::Recorder,
-    request_body::{BodyPrefix, Upload},
+    request_body::{BodyPrefix, RequestBody, Upload},
     response_body::ProxyBody,
     response_head::{Framing, ProxyAddress, switches_to_web_socket},
     upstream::{Body, Lease, Route, Upstream},
@@ -182,134 +178,62 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         body: Incoming,
     ) -> Result<Forwarded, LocalResponse> {
         self.check_destination(parts)?;
-        let host = self.host(opens_web_socket);
-        let timeouts = self.shared.config.timeouts;
-        let mut body_recorder = BodyRecorder::expecting(
-            self.shared.config.keep_body,
-            body.size_hint().exact(),
-            &self.shared.request_budget,
-        )
-        .with_memory(pending.take_memory());
-        let pace = BodyPace::new(timeouts.request_body, self.shared.config.min_body_rate);
-        let (key, counts_pages) = (self.shared.limiter.key(), self.shared.limiter.counts_pages());
-        let is_enough = |prefix: &[u8]| {
-            let prefix = as_utf8(prefix);
-            let (envelope, is_final) = envelope::read_prefix(&prefix);
-            let tokens = envelope.access_token.is_some() && (envelope.client_token.is_some() || !key.client_token);
-            is_final || (tokens && (envelope.paginated || !counts_pages))
-        };
-        let mut prefix =
-            match BodyPrefix::read(body, &mut body_recorder, pace, &self.shared.request_budget, is_enough).await {
-                Ok(prefix) => prefix,
-                Err(local_response) => {
-                    pending.note(|capture| capture.request.body = body_recorder.take());
-                    return Err(local_response);
-                }
+        // What was admitted is moved into the next future alone, not kept beside it.
+        self.exchange(self.admit(pending, peer, parts, body).await?, pending, opens_web_socket, parts).await
+    }
+
+    /// Sends an admitted request, and waits for the response head.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has its arguments twice in its future")]
+    fn exchange(
+        &self,
+        mut admitted: Admitted<A::Permit>,
+        pending: &mut PendingExchange<R::Permit>,
+        opens_web_socket: bool,
+        parts: &mut Parts,
+    ) -> impl Future<Output = Result<Forwarded, LocalResponse>> {
+        async move {
+            let host = self.host(opens_web_socket);
+            let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
+            let method = parts.method.clone();
+            let sent = {
+                let upload = admitted.upload.as_deref();
+                // Pinned here rather than moved, which would make the future hold it twice.
+                let response = pin!({
+                    let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::EndToEnd };
+                    let original = pending.capture().and_then(|capture| match &capture.request.head {
+                        Head::Wire(head) => Some(head.clone()),
+                        Head::Parsed(_) => None,
+                    });
+                    let request = outgoing(parts, admitted.prefix, admitted.upload.clone(), host, hop);
+                    host.send(request, original, SendNotes { pending, permit: &mut admitted.permit })
+                });
+                within(response, self.shared.config.timeouts.response_head, upload, self.api()).await
             };
-        let memory = body_recorder.take_memory();
-        pending.note(|capture| capture.memory = memory);
-        if parts.version == Version::HTTP_2 {
-            prefix.remove_if_empty();
-        }
-        let bytes = prefix.bytes();
-        let sender = Sender::new(&parts.headers, &bytes, peer, &self.recent_tokens);
-        drop(bytes);
-        let Sender { envelope, access_key, client_key } = sender;
-        let paginated = envelope.paginated;
-        pending.note(|capture| capture.envelope = envelope);
-
-        let upload = if prefix.is_whole() {
-            pending.note(|capture| capture.request.body = body_recorder.take());
-            None
-        } else {
-            let upload = Upload::new(body_recorder, Arc::clone(&self.shared.request_budget));
-            pending.await_upload(Arc::clone(&upload));
-            Some(upload)
-        };
-
-        let mut operation = Cow::Borrowed(self.api().operation_of(parts.uri.path()).unwrap_or(parts.uri.path()));
-        if key.operation {
-            // The limiter's key is displayed, and a path may contain anything.
-            let envelope = pending.capture().map(|capture| &capture.envelope);
-            let tokens =
-                envelope.map(|envelope| [&envelope.access_token, &envelope.client_token]).unwrap_or([&None; 2]);
-            let tokens = tokens.map(|token| token.as_deref().unwrap_or_default());
-            if let Cow::Owned(redacted) = pending.redact(operation.as_bytes(), &tokens) {
-                operation = Cow::Owned(String::from_utf8_lossy(&redacted).into_owned());
+            if let Some(upload) = &admitted.upload {
+                upload.discard_replay();
             }
+            // If the client's body failed, that is the cause, whatever the upstream error.
+            let (mut response, mut lease) = match admitted.upload.and_then(|upload| upload.failed()) {
+                Some(broken) if sent.is_err() => return Err(broken),
+                _ => sent?,
+            };
+            admitted.permit.responded(admission::limit_signal(response.status(), response.headers())).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                && (upgrade.is_none() || !switches_to_web_socket(&response))
+            {
+                let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
+                let message = format!(
+                    "{} switched protocols (101, to {to}) although the request did not ask for it",
+                    self.api().name
+                );
+                return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
+            }
+            let framing = Framing::of(&mut response, &method, self.api())?;
+            if framing.ambiguous {
+                lease.poison();
+            }
+            Ok(Forwarded { response, framing, lease, upgrade, plan: admitted.plan })
         }
-        let wanted = nightaudit_limit::AdmissionRequest {
-            access_token: &access_key,
-            client_token: &client_key,
-            operation: &operation,
-            paginated,
-        };
-        let admission = admission::ask(&self.shared.limiter, &wanted, &self.shared.config.environment);
-        let (note, permit) = match pending.half_close().filter(|client| !client.has_happened()) {
-            None => admission.await,
-            Some(client) => tokio::select! {
-                biased;
-                admission = admission => admission,
-                // A client that closes its side while the request is delayed may have given up and retried: the request
-                // would be processed twice.
-                () = client.happened() => {
-                    let message = "the client closed its side of the connection while the request was delayed by a limit";
-                    return Err(LocalResponse::failed(FailureKind::ClientLeft, message));
-                }
-            },
-        };
-        pending.note(|capture| capture.limit = note);
-        let mut permit = permit?;
-        let plan = self.plan_faults(pending, &operation);
-        if let Some(plan) = &plan {
-            // Boxed, because hardly any request has one.
-            Box::pin(self.inject(pending, plan)).await?;
-        }
-
-        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| opens_web_socket);
-        let hop = if upgrade.is_some() { Hop::WebSocket } else { Hop::EndToEnd };
-        let (method, chunked) = (parts.method.clone(), prefix.is_chunked());
-        let mut request = Request::new(prefix.into_body(upload.clone()));
-        *request.version_mut() = parts.version;
-        *request.method_mut() = mem::take(&mut parts.method);
-        *request.uri_mut() = mem::take(&mut parts.uri);
-        let fields = mem::take(&mut parts.headers);
-        *request.headers_mut() = headers::forwarded(fields, host.origin().host_header(), hop, chunked);
-
-        let original = pending.capture().and_then(|capture| match &capture.request.head {
-            Head::Wire(head) => Some(head.clone()),
-            Head::Parsed(_) => None,
-        });
-        let mut sends = SendNotes { pending, permit: &mut permit };
-        let sent = {
-            // Pinned here rather than moved, which would make the future hold it twice.
-            let response = pin!(host.send(request, original, &mut sends));
-            within(response, timeouts.response_head, upload.as_deref(), self.api()).await
-        };
-        if let Some(upload) = &upload {
-            upload.discard_replay();
-        }
-        // If the client's body failed, that is the cause, whatever the upstream error.
-        let (mut response, mut lease) = match upload.and_then(|upload| upload.failed()) {
-            Some(broken) if sent.is_err() => return Err(broken),
-            _ => sent?,
-        };
-        permit.responded(admission::limit_signal(response.status(), response.headers())).await;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS
-            && (upgrade.is_none() || !switches_to_web_socket(&response))
-        {
-            let to = response.headers().get(UPGRADE).map_or_else(|| "nothing".into(), |to| format!("{to:?}"));
-            let message = format!(
-                "{} switched protocols (101, to {to}) although the request did not ask for it",
-                self.api().name
-            );
-            return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
-        }
-        let framing = Framing::of(&mut response, &method, self.api())?;
-        if framing.ambiguous {
-            lease.poison();
-        }
-        Ok(Forwarded { response, framing, lease, upgrade, plan })
     }
 
     /// Returns the host that a request is forwarded to.
@@ -443,6 +367,16 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
     }
 }
 
+/// A request that the limits admit.
+struct Admitted<L> {
+    prefix: BodyPrefix,
+    /// The rest of its body, unless the prefix is all of it.
+    upload: Option<Arc<Upload>>,
+    permit: L,
+    /// The faults to inject, if any.
+    plan: Option<Box<Plan>>,
+}
+
 /// The response to a forwarded request.
 struct Forwarded {
     response: Response<Body>,
@@ -452,6 +386,24 @@ struct Forwarded {
     upgrade: Option<OnUpgrade>,
     /// The faults to inject into the response.
     plan: Option<Box<Plan>>,
+}
+
+/// The request as it is sent, of the head that is taken from `parts`.
+fn outgoing(
+    parts: &mut Parts,
+    prefix: BodyPrefix,
+    upload: Option<Arc<Upload>>,
+    host: &Upstream,
+    hop: Hop,
+) -> Request<RequestBody> {
+    let chunked = prefix.is_chunked();
+    let mut request = Request::new(prefix.into_body(upload));
+    *request.version_mut() = parts.version;
+    *request.method_mut() = mem::take(&mut parts.method);
+    *request.uri_mut() = mem::take(&mut parts.uri);
+    *request.headers_mut() =
+        headers::forwarded(mem::take(&mut parts.headers), host.origin().host_header(), hop, chunked);
+    request
 }
 
 /// Waits for a response, with a timeout that starts at the end of the request.

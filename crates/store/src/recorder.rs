@@ -62,35 +62,40 @@ impl Recorder {
     /// [`StoreFailure`] while the log can't be written and the policy is to refuse requests, and once it is closed.
     pub async fn reserve(&self) -> Result<QueuePermit, StoreFailure> {
         let shared = &self.shared;
-        let refuse = shared.on_failure == OnFailure::Refuse;
-        let closed = || StoreFailure { cause: "it is closed".into() };
         let at_once =
             if *shared.backlogged.borrow() { None } else { Arc::clone(&shared.permits).try_acquire_owned().ok() };
         let permit = match at_once {
             Some(permit) => permit,
-            None => {
-                let mut failing = shared.failing.subscribe();
-                let failed = async {
-                    let failed = failing.wait_for(|cause| refuse && cause.is_some()).await.is_ok();
-                    if !failed {
-                        std::future::pending().await
-                    }
-                };
-                let acquired = async {
-                    let permit = Arc::clone(&shared.permits).acquire_owned().await;
-                    // Acquire the permit first, so that waiters proceed in order of arrival.
-                    let _ = shared.backlogged.subscribe().wait_for(|backlogged| !*backlogged).await;
-                    permit
-                };
-                tokio::select! {
-                    permit = acquired => permit.map_err(|_| closed())?,
-                    () = failed => return Err(shared.failure().unwrap_or_else(closed)),
-                }
-            }
+            // Boxed: it is large and rare, and the future of every request would have room for it.
+            None => Box::pin(self.wait()).await?,
         };
         match shared.failure() {
-            Some(failure) if refuse => Err(failure),
+            Some(failure) if shared.on_failure == OnFailure::Refuse => Err(failure),
             _ => Ok(QueuePermit { recorder: self.clone(), permit: Some(permit), slot: None }),
+        }
+    }
+
+    /// Waits for a permit, or until the log fails and requests are refused for that.
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, StoreFailure> {
+        let shared = &self.shared;
+        let refuse = shared.on_failure == OnFailure::Refuse;
+        let closed = || StoreFailure { cause: "it is closed".into() };
+        let mut failing = shared.failing.subscribe();
+        let failed = async {
+            let failed = failing.wait_for(|cause| refuse && cause.is_some()).await.is_ok();
+            if !failed {
+                std::future::pending().await
+            }
+        };
+        let acquired = async {
+            let permit = Arc::clone(&shared.permits).acquire_owned().await;
+            // Acquire the permit first, so that waiters proceed in order of arrival.
+            let _ = shared.backlogged.subscribe().wait_for(|backlogged| !*backlogged).await;
+            permit
+        };
+        tokio::select! {
+            permit = acquired => permit.map_err(|_| closed()),
+            () = failed => Err(shared.failure().unwrap_or_else(closed)),
         }
     }
 }

@@ -73,7 +73,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         {
             parts.headers = headers::returned(parts.headers, Hop::WebSocket, false);
             pending.note(|capture| capture.notes = notes);
-            if !self.open_tunnel(pending, &parts.headers, downstream, upstream).await {
+            // Boxed: it is large, and the future of every request would have room for it.
+            if !Box::pin(self.open_tunnel(pending, &parts.headers, downstream, upstream)).await {
                 return not_recorded(self.api(), self.shared.config.timeouts.record);
             }
             return Response::from_parts(parts, ProxyBody::whole(Bytes::new()));

@@ -93,7 +93,7 @@ impl Upstream {
         &'a self,
         mut request: Request<RequestBody>,
         original: Option<Bytes>,
-        observer: &'a mut impl SendObserver,
+        mut observer: impl SendObserver + 'a,
     ) -> impl Future<Output = Result<(Response<Body>, Lease), LocalResponse>> {
         async move {
             let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
