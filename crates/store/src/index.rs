@@ -40,8 +40,9 @@ use self::{
 };
 use crate::ledger::Head;
 
-/// Number of chunks cached unpacked for readers.
+/// Number of chunks cached unpacked for readers, and of their rows.
 const CACHED: usize = 16;
+const CACHED_ROWS: usize = 8192;
 
 /// A segment as of when the index last stored rows of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) struct KnownSegment {
 pub(crate) struct Part {
     pub(crate) summary: Summary,
     chunk: Option<Arc<Chunk>>,
+    /// How many rows the chunk may have.
+    capacity: usize,
     stored: u32,
     /// Where it is in the session's file, once it is full and stored.
     place: Option<Place>,
@@ -65,7 +68,12 @@ pub(crate) struct Part {
 impl Part {
     /// A part that is stored whole.
     fn stored(summary: Summary, place: Option<Place>) -> Self {
-        Self { summary, chunk: None, stored: summary.rows, place }
+        Self { summary, chunk: None, capacity: 0, stored: summary.rows, place }
+    }
+
+    /// Whether its chunk is in memory and takes no more rows.
+    fn is_full(&self) -> bool {
+        self.chunk.as_ref().is_some_and(|chunk| chunk.is_full(self.capacity))
     }
 }
 
@@ -105,23 +113,22 @@ impl Listing {
     /// Adds a row; returns whether that filled a chunk.
     pub(crate) fn add(&mut self, row: Row, texts: (&str, Option<&str>), block: BlockAt) -> bool {
         if let Some(part) = self.parts.last_mut()
-            && let Some(chunk) = part.chunk.as_mut().filter(|chunk| !chunk.is_full())
+            && !part.is_full()
+            && let Some(chunk) = &mut part.chunk
         {
-            let chunk = Arc::make_mut(chunk);
-            part.summary.add(&chunk.push(row, texts, block));
-            return chunk.is_full();
+            part.summary.add(&Arc::make_mut(chunk).push(row, texts, block));
+            return part.is_full();
         }
         let mut chunk = Chunk::default();
         let row = chunk.push(row, texts, block);
-        self.parts.push(Part { summary: Summary::of(&row), chunk: Some(Arc::new(chunk)), stored: 0, place: None });
+        let (capacity, chunk) = (Chunk::capacity(self.parts.len()), Some(Arc::new(chunk)));
+        self.parts.push(Part { summary: Summary::of(&row), chunk, capacity, stored: 0, place: None });
         false
     }
 
     /// What to store: full chunks, and with `all` also the unfinished one.
     fn unstored(&self, all: bool) -> Option<Unstored> {
-        let new = |part: &&Part| {
-            part.stored < part.summary.rows && part.chunk.as_ref().is_some_and(|chunk| all || chunk.is_full())
-        };
+        let new = |part: &&Part| part.stored < part.summary.rows && part.chunk.is_some() && (all || part.is_full());
         let known = self.parts.iter().rposition(|part| part.stored == part.summary.rows).map_or(0, |at| at + 1);
         let parts: Vec<Part> = self.parts[known..].iter().filter(new).cloned().collect();
         let mut segments = self.segments.clone();
@@ -139,7 +146,7 @@ impl Listing {
             let Some(known) = self.parts.get_mut(index) else { continue };
             known.stored = part.summary.rows;
             known.place = part.place;
-            if known.summary == part.summary && part.chunk.is_some_and(|chunk| chunk.is_full()) {
+            if known.summary == part.summary && part.is_full() {
                 known.chunk = None;
             }
         }
@@ -176,8 +183,7 @@ impl Unstored {
                 return Ok(());
             }
         };
-        let is_full = |part: &&mut Part| part.chunk.as_ref().is_some_and(|chunk| chunk.is_full());
-        let full: Vec<&mut Part> = self.parts.iter_mut().filter(is_full).collect();
+        let full: Vec<&mut Part> = self.parts.iter_mut().filter(|part| part.is_full()).collect();
         let packed = full.iter().filter_map(|part| Some((part.summary, part.chunk.as_deref()?)));
         let packed: Vec<_> = packed.map(|(summary, chunk)| FullChunk::of(summary, chunk)).collect();
         if !packed.is_empty() {
@@ -313,7 +319,13 @@ impl Index {
         let chunk = stored.and_then(|stored| Chunk::from_bytes(&self.unpacker.unpack(&stored)?));
         let chunk = Arc::new(chunk.ok_or_else(missing)?);
         cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.truncate(CACHED - 1);
+        let mut rows = chunk.rows.len();
+        let fits = |known: &&(_, Arc<Chunk>)| {
+            rows += known.1.rows.len();
+            rows <= CACHED_ROWS
+        };
+        let kept = cache.iter().take(CACHED - 1).take_while(fits).count();
+        cache.truncate(kept);
         cache.push_front((key, Arc::clone(&chunk)));
         Ok(chunk)
     }
@@ -548,7 +560,7 @@ mod tests {
 
     /// Adds a full chunk.
     fn fill(listing: &mut Listing, chunk: u64) {
-        for number in chunk * chunk::MAX_ROWS as u64..(chunk + 1) * chunk::MAX_ROWS as u64 {
+        for number in chunk * chunk::MIN_ROWS as u64..(chunk + 1) * chunk::MIN_ROWS as u64 {
             let mut row = Row::read(&[0; row::ROW]).unwrap();
             (row.sequence, row.id, row.status) = (number + 1, ExchangeId::from_parts(number, 1), (number % 7) as u16);
             listing.add(row, ("rates/getAll", None), BlockAt { segment: 1, offset: number });
@@ -639,6 +651,46 @@ mod tests {
         }
         assert!(index.chunk(session, &part).is_ok());
     }
+
+    #[test]
+    fn a_long_session_has_larger_chunks() {
+        const ROWS: u64 = 64 * 512 + 64 * 1024 + 3 * 2048 + 100;
+        let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
+        let path = dir.path().join("index");
+        let (index, _) = Index::open(&path).unwrap();
+        let mut listing = Listing::default();
+        for number in 0..ROWS {
+            let mut row = Row::read(&[0; row::ROW]).unwrap();
+            (row.sequence, row.id) = (number + 1, ExchangeId::from_parts(number, 1));
+            let is_full = listing.add(row, ("rates/getAll", None), BlockAt { segment: 1, offset: number });
+            if is_full {
+                index.store_listing(session, &mut listing).unwrap();
+            }
+        }
+        let rows = |listing: &Listing| listing.parts.iter().map(|part| part.summary.rows).collect::<Vec<_>>();
+        let expected = [vec![512; 64], vec![1024; 64], vec![2048; 3], vec![100]].concat();
+        assert_eq!(rows(&listing), expected);
+        index.listings().insert(session, listing);
+        index.store(true).unwrap();
+        drop(index);
+        let (index, _) = Index::open(&path).unwrap();
+        let listing = index.listings().remove(&session).unwrap();
+        assert_eq!(rows(&listing), expected);
+        let mut sequence = 0;
+        for part in &listing.parts {
+            let (chunk, columns) = (index.chunk(session, part).unwrap(), index.columns(session, part).unwrap());
+            assert_eq!(columns, Columns::of(&chunk));
+            for row in &chunk.rows {
+                sequence += 1;
+                assert_eq!((row.sequence, chunk.block(row).unwrap().offset), (sequence, sequence - 1));
+            }
+        }
+        assert_eq!(sequence, ROWS);
+        // However large they are, few rows are kept unpacked.
+        let cached: usize = index.cache.lock().unwrap().iter().map(|(_, chunk)| chunk.rows.len()).sum();
+        assert!((2048..=CACHED_ROWS).contains(&cached), "{cached}");
+    }
+
     #[test]
     fn regression_two_threads_that_stored_at_once_lost_rows() {
         const CHUNKS: u64 = 40;

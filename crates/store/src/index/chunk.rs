@@ -7,8 +7,12 @@ use super::{
     row::{ROW, Row},
 };
 
-/// Maximum number of rows in a chunk.
-pub(crate) const MAX_ROWS: usize = 512;
+/// Maximum number of rows in a session's first chunks.
+pub(crate) const MIN_ROWS: usize = 512;
+/// Maximum number of rows in any chunk.
+const MAX_ROWS: usize = 2048;
+/// After so many chunks, the next ones have twice as many rows.
+const GROWS_AFTER: usize = 64;
 /// The bytes of operations and clients above which a chunk takes no more rows.
 const MAX_TEXT: usize = 64 << 10;
 
@@ -30,8 +34,17 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    pub(crate) fn is_full(&self) -> bool {
-        self.rows.len() >= MAX_ROWS || self.text > MAX_TEXT
+    /// How many rows the next chunk of a session may have that has so many chunks.
+    ///
+    /// What is known of each chunk is in memory, and read when the log is opened. Larger chunks make that less, but one is
+    /// unpacked whole for a single row.
+    pub(crate) fn capacity(chunks: usize) -> usize {
+        (MIN_ROWS << (chunks / GROWS_AFTER).min(8)).min(MAX_ROWS)
+    }
+
+    /// Whether it takes no more rows, of which it may have `capacity`.
+    pub(crate) fn is_full(&self, capacity: usize) -> bool {
+        self.rows.len() >= capacity || self.text > MAX_TEXT
     }
 
     pub(crate) fn push(&mut self, mut row: Row, texts: (&str, Option<&str>), block: BlockAt) -> Row {

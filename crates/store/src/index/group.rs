@@ -222,7 +222,7 @@ mod tests {
 
     use super::*;
     use crate::index::{
-        chunk::{BlockAt, MAX_ROWS},
+        chunk::{BlockAt, MIN_ROWS},
         row::{ROW, Row},
     };
 
@@ -232,8 +232,8 @@ mod tests {
     fn chunk(number: u64, statuses: u64, operations: u64) -> (Summary, Columns) {
         let mut chunk = Chunk::default();
         let mut summary: Option<Summary> = None;
-        for at in 0..MAX_ROWS as u64 {
-            let number = number * MAX_ROWS as u64 + at;
+        for at in 0..MIN_ROWS as u64 {
+            let number = number * MIN_ROWS as u64 + at;
             let mut row = Row::read(&[0; ROW]).unwrap();
             (row.sequence, row.id) = (number + 1, ExchangeId::from_parts(number, 1));
             row.status = (number % statuses) as u16;
@@ -290,7 +290,7 @@ mod tests {
             others[3].written.0 += 1;
             assert!(!group.is_of(others.iter()));
             let group = group.unpack(&Unpacker::default()).unwrap();
-            assert_eq!(group.counts.iter().sum::<u32>() as usize, CHUNKS * MAX_ROWS);
+            assert_eq!(group.counts.iter().sum::<u32>() as usize, CHUNKS * MIN_ROWS);
             let mut expected = HashMap::new();
             for (_, columns) in chunks {
                 let mut counts = vec![0; columns.kinds.rows.len()];
