@@ -190,6 +190,11 @@ impl Unstored {
             let places = rows.append(session, &mut self.filed, &packed).map_err(IndexError::of_rows)?;
             full.into_iter().zip(places).for_each(|(part, place)| part.place = Some(place));
         }
+        let entry = write_session(self.filed, &self.segments);
+        if self.parts.is_empty() && table.get(&session_key(session))?.is_some_and(|stored| *stored == *entry) {
+            // Nothing is new, and a table that wasn't written to needs no sync when it is closed.
+            return Ok(());
+        }
         let mut batch = Batch::default();
         for part in &self.parts {
             let Some(chunk) = &part.chunk else { continue };
@@ -203,7 +208,7 @@ impl Unstored {
                 [rows, columns, summary].iter().for_each(|key| batch.remove(key));
             }
         }
-        batch.insert(&session_key(session), write_session(self.filed, &self.segments));
+        batch.insert(&session_key(session), entry);
         table.apply(batch)
     }
 }
@@ -650,6 +655,33 @@ mod tests {
             assert_eq!(index.columns(session, &part), None);
         }
         assert!(index.chunk(session, &part).is_ok());
+    }
+
+    #[test]
+    fn a_reader_writes_nothing_of_an_index_that_is_up_to_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let (index, _) = Index::open(&path).unwrap();
+        for number in 0..20 {
+            stored(&index, SessionId::from_parts(number, 1));
+        }
+        index.store(true).unwrap();
+        drop(index.detach(dir.path()).unwrap());
+        let written = || fs::read(path.join("db")).unwrap();
+        // sled notes that it was opened and closed, and no more than that.
+        let open_and_close = |stores: bool| {
+            let (index, _) = Index::open(&path).unwrap();
+            if stores {
+                index.store(true).unwrap();
+            }
+            drop(index.detach(dir.path()).unwrap());
+            written()
+        };
+        open_and_close(false);
+        let end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        let (before, idle) = (end(&written()), end(&open_and_close(false)));
+        let after = end(&open_and_close(true));
+        assert_eq!(after - idle, idle - before);
     }
 
     #[test]
