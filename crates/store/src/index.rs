@@ -28,7 +28,7 @@ use nightaudit_exchange::SessionId;
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, StatusClasses, Summary},
     columns::Columns,
-    group::{CHUNKS, Group, Groups, StoredGroup},
+    group::{Group, Groups, StoredGroup, length as group_length},
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };
@@ -69,6 +69,12 @@ impl Part {
     /// A part that is stored whole.
     fn stored(summary: Summary, place: Option<Place>) -> Self {
         Self { summary, chunk: None, capacity: 0, stored: summary.rows, place }
+    }
+
+    /// Where its last row is, if its chunk is in memory.
+    fn last_block(&self) -> Option<BlockAt> {
+        let chunk = self.chunk.as_ref()?;
+        chunk.block(chunk.rows.last()?)
     }
 
     /// Whether its chunk is in memory and takes no more rows.
@@ -132,9 +138,14 @@ impl Listing {
         let known = self.parts.iter().rposition(|part| part.stored == part.summary.rows).map_or(0, |at| at + 1);
         let parts: Vec<Part> = self.parts[known..].iter().filter(new).cloned().collect();
         let mut segments = self.segments.clone();
-        if !all && let Some(last) = segments.last_mut() {
-            // The last chunk may end within a block, and more blocks may follow: read them again.
-            last.length = 0;
+        if !all {
+            // The last chunk may end within a block, and more blocks may follow, also in later segments: read them again.
+            if let Some(at) = parts.last().and_then(Part::last_block) {
+                segments.retain(|segment| segment.number <= at.segment);
+            }
+            if let Some(last) = segments.last_mut() {
+                last.length = 0;
+            }
         }
         (all || !parts.is_empty()).then_some(Unstored { parts, segments, filed: self.filed })
     }
@@ -315,7 +326,9 @@ impl Index {
         }
         let key = (session, part.summary.first);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, chunk)) = cache.iter().find(|(known, _)| *known == key) {
+        // One from before the session's index was made anew may have other rows.
+        let is_it = |known: &&(_, Arc<Chunk>)| known.0 == key && known.1.rows.len() == part.summary.rows as usize;
+        if let Some((_, chunk)) = cache.iter().find(is_it) {
             return Ok(Arc::clone(chunk));
         }
         drop(cache);
@@ -682,6 +695,32 @@ mod tests {
         let (before, idle) = (end(&written()), end(&open_and_close(false)));
         let after = end(&open_and_close(true));
         assert_eq!(after - idle, idle - before);
+    }
+
+    #[test]
+    fn regression_rows_in_a_segment_before_the_last_were_not_read_again_after_a_kill() {
+        let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
+        let path = dir.path().join("index");
+        let (index, _) = Index::open(&path).unwrap();
+        let mut listing = Listing::default();
+        fill(&mut listing, 0);
+        listing.reached(1, 7, 1000);
+        // The next chunk begins in the same segment, and goes on in others before the first one is stored.
+        for (segment, rows) in [(1, 600..610), (2, 610..620), (3, 620..630)] {
+            for number in rows {
+                let mut row = Row::read(&[0; row::ROW]).unwrap();
+                (row.sequence, row.id) = (number, ExchangeId::from_parts(number, 1));
+                listing.add(row, ("rates/getAll", None), BlockAt { segment, offset: number });
+            }
+            listing.reached(segment, 7, 2000);
+        }
+        index.listings().insert(session, listing);
+        index.store(false).unwrap();
+        drop(index);
+        let (index, _) = Index::open(&path).unwrap();
+        let listing = index.listings().remove(&session).unwrap();
+        assert_eq!(listing.parts.len(), 1);
+        assert_eq!(listing.segments, [KnownSegment { number: 1, generation: 7, length: 0 }]);
     }
 
     #[test]

@@ -17,8 +17,9 @@ use super::{
     packed::{self, Unpacker},
 };
 
-/// The number of chunks in a group.
-pub(crate) const CHUNKS: usize = 16;
+/// A group is complete with so many chunks, or as soon as they have so many rows.
+const CHUNKS: usize = 16;
+const ROWS: u64 = 8192;
 /// A group of more kinds is not kept, since it would hardly be shorter than the columns.
 const MAX_KINDS: usize = 1024;
 /// Nor one whose operations and clients take more bytes.
@@ -46,6 +47,7 @@ struct Begun {
     group: Group,
     known: HashMap<Kind, usize>,
     chunks: usize,
+    rows: u64,
     first: u64,
     last: u64,
     /// The checksum of their summaries.
@@ -65,7 +67,7 @@ impl Grouping {
             begun = Begun::default();
         }
         begun.add(summary, columns);
-        if begun.chunks == CHUNKS {
+        if is_complete(begun.chunks, begun.rows) {
             return (!begun.is_too_wide).then(|| begun.to_bytes());
         }
         if self.0.len() >= MAX_BEGUN {
@@ -86,12 +88,30 @@ impl Grouping {
     }
 }
 
+fn is_complete(chunks: usize, rows: u64) -> bool {
+    chunks >= CHUNKS || rows >= ROWS
+}
+
+/// How many of these consecutive chunks make a group; `None` if they are too few.
+pub(crate) fn length<'s>(summaries: impl Iterator<Item = &'s Summary>) -> Option<usize> {
+    let mut rows = 0;
+    let mut chunks = 0;
+    for summary in summaries {
+        (chunks, rows) = (chunks + 1, rows + u64::from(summary.rows));
+        if is_complete(chunks, rows) {
+            return Some(chunks);
+        }
+    }
+    None
+}
+
 impl Begun {
     fn add(&mut self, summary: &Summary, columns: &Columns) {
         if self.chunks == 0 {
             self.first = summary.first;
         }
         self.chunks += 1;
+        self.rows += u64::from(summary.rows);
         self.last = summary.last;
         self.sum = crc32c::crc32c_append(self.sum, &summary.to_bytes());
         if self.is_too_wide {
@@ -305,6 +325,30 @@ mod tests {
         assert_eq!(grouping.0[0].1.chunks, 5);
         grouping.forget(SESSION);
         assert!(grouping.0.is_empty());
+    }
+
+    #[test]
+    fn a_group_of_larger_chunks_has_fewer() {
+        let of = |rows: u32| Summary { rows, ..Summary::of(&Row::read(&[0; ROW]).unwrap()) };
+        let lengths = |rows: &[u32]| {
+            let summaries: Vec<Summary> = rows.iter().map(|rows| of(*rows)).collect();
+            length(summaries.iter())
+        };
+        assert_eq!(lengths(&[512; 20]), Some(16));
+        assert_eq!(lengths(&[1024; 20]), Some(8));
+        assert_eq!(lengths(&[2048; 20]), Some(4));
+        assert_eq!(lengths(&[100; 20]), Some(16));
+        assert_eq!(lengths(&[1024, 2048, 2048, 2048, 2048]), Some(5));
+        assert_eq!((lengths(&[512; 15]), lengths(&[])), (None, None));
+        // It is written when as many were added.
+        let (_, columns) = chunk(0, 3, 2);
+        for rows in [100, 512, 1024, 2048] {
+            let mut grouping = Grouping::default();
+            let mut add =
+                |number: u64| grouping.add(SESSION, &Summary { first: number, last: number, ..of(rows) }, &columns);
+            let added = (1..20).find(|number| add(*number).is_some());
+            assert_eq!(added, lengths(&[rows; 20]).map(|length| length as u64));
+        }
     }
 
     #[test]

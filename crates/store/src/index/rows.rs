@@ -318,17 +318,24 @@ impl RowFiles {
     /// Whether all these places are in the session's file. The contents of the last few are checked, too: after a power
     /// failure, what was appended last may be missing.
     pub(super) fn have(&self, session: SessionId, places: impl DoubleEndedIterator<Item = Place> + Clone) -> bool {
-        const CHECKED: usize = 64;
+        /// How much of the end is read, in bytes: some 30,000 rows.
+        const CHECKED: u64 = 1 << 20;
 
         if self.mark(session).exists() {
             return false;
         }
         let Ok(file) = self.file(session, false) else { return false };
         let Ok(length) = file.metadata().map(|file| file.len()) else { return false };
+        let mut checked = 0;
+        let is_due = |place: &Place| {
+            let is_due = checked < CHECKED;
+            checked += u64::from(place.chunk.length) + u64::from(place.columns.length);
+            is_due
+        };
         places.clone().all(|place| place.fits(length))
             && places
                 .rev()
-                .take(CHECKED)
+                .take_while(is_due)
                 .all(|Place { chunk, columns }| chunk.read(&file).is_ok() && columns.read(&file).is_ok())
     }
 

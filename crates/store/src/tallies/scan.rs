@@ -7,7 +7,7 @@ use nightaudit_log::Position;
 
 use super::selection::Selection;
 use crate::{
-    index::{CHUNKS, Chunk, Groups, Index, Part, Row, StoredGroup},
+    index::{Chunk, Groups, Index, Part, Row, StoredGroup, group_length},
     row_filter::RowFilter,
 };
 
@@ -163,7 +163,7 @@ impl<T: Tally> Scan<T> {
         }
         let session = stream.session;
         let position = |written, sequence| Position { written, session, sequence };
-        let Some([Part { summary: first, .. }, .., Part { summary: last, .. }]) = stream.next_parts(CHUNKS) else {
+        let Some([Part { summary: first, .. }, .., Part { summary: last, .. }]) = stream.next_parts() else {
             return false;
         };
         let first = position(first.written.0, first.first);
@@ -181,9 +181,10 @@ impl<T: Tally> Scan<T> {
             matches => self.tally.number(first.before(), matches),
         }
         let rows: u64 = parts.iter().map(|part| u64::from(part.summary.rows)).sum();
+        let length = parts.len();
         self.passed += rows;
         self.read += rows;
-        stream.next += CHUNKS;
+        stream.next += length;
         true
     }
 
@@ -238,14 +239,17 @@ impl Stream {
         Some(part)
     }
 
-    /// So many parts that come next; `None` if there are fewer.
-    fn next_parts(&self, count: usize) -> Option<&[Part]> {
-        self.parts.get(self.next..self.next.checked_add(count)?)
+    /// As many of the next parts as make a group; `None` if there are fewer.
+    fn next_parts(&self) -> Option<&[Part]> {
+        let parts = self.parts.get(self.next..)?;
+        parts.get(..group_length(parts.iter().map(|part| &part.summary))?)
     }
 
     /// The group that was made of the next parts, and these; `None` if there is none.
     fn next_group(&mut self, index: &Index) -> Option<(StoredGroup, &[Part])> {
-        let parts = self.parts.get(self.next..self.next.checked_add(CHUNKS)?)?;
+        let next = self.next;
+        let parts = self.parts.get(next..)?;
+        let parts = parts.get(..group_length(parts.iter().map(|part| &part.summary))?)?;
         let first = parts.first()?.summary.first;
         let groups = self.groups.get_or_insert_with(|| index.groups(self.session).peekable());
         while groups.next_if(|group| group.first < first).is_some() {}
