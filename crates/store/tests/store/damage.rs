@@ -125,11 +125,11 @@ fn damage_is_survived_reported_and_contained() {
 
 #[test]
 fn damaged_rows_of_the_index_are_made_anew() {
+    const ROUNDS: u64 = 100;
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let log = Log::open(config(&data)).unwrap();
-    // Several chunks of rows, more than are checked when the log is opened.
-    for round in 0..70 {
+    for round in 0..ROUNDS {
         record(&log, round * 512..(round + 1) * 512);
     }
     let session = log.sessions()[0].id;
@@ -148,14 +148,19 @@ fn damaged_rows_of_the_index_are_made_anew() {
             fs::write(path, harmed).unwrap();
             let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
             assert!(log.opened().rebuilt.as_ref().unwrap().contains("does not match the index"), "{number}");
-            assert_eq!(count(), 70 * 512, "{number}");
+            assert_eq!(count(), ROUNDS * 512, "{number}");
             let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
             assert!(log.opened().rebuilt.is_none(), "{number}: it is rebuilt only once");
-            assert_eq!(log.query(Query::default()).unwrap().filter_map(Result::ok).count(), 70 * 512, "{number}");
+            assert_eq!(
+                log.query(Query::default()).unwrap().filter_map(Result::ok).count(),
+                ROUNDS as usize * 512,
+                "{number}"
+            );
         }
     }
     // What is damaged further up is noticed when it is read, and made anew when the log is opened next.
     let mut bytes = fs::read(&rows).unwrap();
+    assert!(bytes.len() > (1 << 20) + (64 << 10), "the first chunk is checked when the log is opened: {}", bytes.len());
     bytes[10] ^= 1;
     fs::write(&rows, bytes).unwrap();
     let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
@@ -164,5 +169,5 @@ fn damaged_rows_of_the_index_are_made_anew() {
     assert!(failed.contains("checksum"), "{failed}");
     let log = Log::open_read_only(&data, &nightaudit_mews::API).unwrap();
     assert!(log.opened().rebuilt.as_ref().unwrap().contains("does not match the index"));
-    assert_eq!(log.query(Query::default()).unwrap().filter_map(Result::ok).count(), 70 * 512);
+    assert_eq!(log.query(Query::default()).unwrap().filter_map(Result::ok).count(), ROUNDS as usize * 512);
 }
