@@ -178,8 +178,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         body: Incoming,
     ) -> Result<Forwarded, LocalResponse> {
         self.check_destination(parts)?;
-        // What was admitted is moved into the next future alone, not kept beside it.
-        self.exchange(self.admit(pending, peer, parts, body).await?, pending, opens_web_socket, parts).await
+        let admitted = self.admit(pending, peer, parts, body).await?;
+        self.exchange(admitted, pending, opens_web_socket, parts).await
     }
 
     /// Sends an admitted request, and waits for the response head.

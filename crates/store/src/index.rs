@@ -7,6 +7,7 @@
 mod chunk;
 mod columns;
 mod group;
+mod listing;
 mod packed;
 mod row;
 mod rows;
@@ -28,201 +29,22 @@ use nightaudit_exchange::SessionId;
 pub(crate) use self::{
     chunk::{BlockAt, Chunk, StatusClasses, Summary},
     columns::Columns,
-    group::{Group, Groups, StoredGroup, length as group_length},
+    group::{Group, Groups, StoredGroup, group_length},
+    listing::{Listing, Part},
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };
 use self::{
+    listing::{KnownSegment, Unstored},
     packed::Unpacker,
     rows::{Filed, FullChunk, Place, RowFiles},
     snapshot::Snapshot,
     table::{Batch, Table},
 };
-use crate::ledger::Head;
 
 /// Number of chunks cached unpacked for readers, and of their rows.
 const CACHED: usize = 16;
 const CACHED_ROWS: usize = 8192;
-
-/// A segment as of when the index last stored rows of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KnownSegment {
-    pub(crate) number: u32,
-    pub(crate) generation: u64,
-    /// The end of the last block whose rows are all stored.
-    pub(crate) length: u64,
-}
-
-/// A chunk, in memory or stored.
-#[derive(Debug, Clone)]
-pub(crate) struct Part {
-    pub(crate) summary: Summary,
-    chunk: Option<Arc<Chunk>>,
-    /// How many rows the chunk may have.
-    capacity: usize,
-    stored: u32,
-    /// Where it is in the session's file, once it is full and stored.
-    place: Option<Place>,
-}
-
-impl Part {
-    /// A part that is stored whole.
-    fn stored(summary: Summary, place: Option<Place>) -> Self {
-        Self { summary, chunk: None, capacity: 0, stored: summary.rows, place }
-    }
-
-    /// Where its last row is, if its chunk is in memory.
-    fn last_block(&self) -> Option<BlockAt> {
-        let chunk = self.chunk.as_ref()?;
-        chunk.block(chunk.rows.last()?)
-    }
-
-    /// Whether its chunk is in memory and takes no more rows.
-    fn is_full(&self) -> bool {
-        self.chunk.as_ref().is_some_and(|chunk| chunk.is_full(self.capacity))
-    }
-}
-
-/// The index of one session.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Listing {
-    pub(crate) parts: Vec<Part>,
-    pub(crate) segments: Vec<KnownSegment>,
-    /// The summaries in the session's file.
-    filed: Filed,
-    /// Whether stored chunks are not where they were, so that the segments have to be read again.
-    pub(crate) is_broken: bool,
-}
-
-impl Listing {
-    /// The first and last stamp of the session's exchanges.
-    pub(crate) fn written(&self) -> Option<(u64, u64)> {
-        Some((self.parts.first()?.summary.written.0, self.parts.last()?.summary.written.1))
-    }
-
-    pub(crate) fn exchanges(&self) -> u64 {
-        self.parts.iter().map(|part| u64::from(part.summary.rows)).sum()
-    }
-
-    /// The number of exchanges, and the last sequence number.
-    pub(crate) fn head(&self) -> Head {
-        let last = self.parts.last().map_or(0, |part| part.summary.last);
-        // Also if the summaries can't be read.
-        Head { count: self.exchanges().max(self.filed.rows), last: last.max(self.filed.last), hash: None }
-    }
-
-    /// Adds the row of a recorded exchange; returns whether that filled a chunk.
-    pub(crate) fn push(&mut self, new: &NewRow, block: BlockAt) -> bool {
-        self.add(new.row(), new.texts(), block)
-    }
-
-    /// Adds a row; returns whether that filled a chunk.
-    pub(crate) fn add(&mut self, row: Row, texts: (&str, Option<&str>), block: BlockAt) -> bool {
-        if let Some(part) = self.parts.last_mut()
-            && !part.is_full()
-            && let Some(chunk) = &mut part.chunk
-        {
-            part.summary.add(&Arc::make_mut(chunk).push(row, texts, block));
-            return part.is_full();
-        }
-        let mut chunk = Chunk::default();
-        let row = chunk.push(row, texts, block);
-        let (capacity, chunk) = (Chunk::capacity(self.parts.len()), Some(Arc::new(chunk)));
-        self.parts.push(Part { summary: Summary::of(&row), chunk, capacity, stored: 0, place: None });
-        false
-    }
-
-    /// What to store: full chunks, and with `all` also the unfinished one.
-    fn unstored(&self, all: bool) -> Option<Unstored> {
-        let new = |part: &&Part| part.stored < part.summary.rows && part.chunk.is_some() && (all || part.is_full());
-        let known = self.parts.iter().rposition(|part| part.stored == part.summary.rows).map_or(0, |at| at + 1);
-        let parts: Vec<Part> = self.parts[known..].iter().filter(new).cloned().collect();
-        let mut segments = self.segments.clone();
-        if !all {
-            // The last chunk may end within a block, and more blocks may follow, also in later segments: read them again.
-            if let Some(at) = parts.last().and_then(Part::last_block) {
-                segments.retain(|segment| segment.number <= at.segment);
-            }
-            if let Some(last) = segments.last_mut() {
-                last.length = 0;
-            }
-        }
-        (all || !parts.is_empty()).then_some(Unstored { parts, segments, filed: self.filed })
-    }
-
-    fn stored(&mut self, new: Unstored) {
-        self.filed = new.filed;
-        for part in new.parts {
-            let index = self.parts.partition_point(|known| known.summary.first < part.summary.first);
-            let Some(known) = self.parts.get_mut(index) else { continue };
-            known.stored = part.summary.rows;
-            known.place = part.place;
-            if known.summary == part.summary && part.is_full() {
-                known.chunk = None;
-            }
-        }
-    }
-
-    /// Records up to which offset a segment's rows are in the listing.
-    pub(crate) fn reached(&mut self, number: u32, generation: u64, length: u64) {
-        match self.segments.last_mut() {
-            Some(known) if known.number == number => *known = KnownSegment { number, generation, length },
-            _ => self.segments.push(KnownSegment { number, generation, length }),
-        }
-    }
-}
-
-/// The part of a listing to store.
-struct Unstored {
-    parts: Vec<Part>,
-    segments: Vec<KnownSegment>,
-    filed: Filed,
-}
-
-impl Unstored {
-    fn write(&mut self, stored: &Stored, session: SessionId) -> Result<(), IndexError> {
-        let (table, rows) = match stored {
-            Stored::Table(table, rows) => (table, rows),
-            Stored::Snapshot(..) => return Err(IndexError::read_only()),
-            Stored::Memory(chunks) => {
-                let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
-                for part in &self.parts {
-                    let Some(chunk) = &part.chunk else { continue };
-                    chunks.insert(chunk_key(b'c', session, part.summary.first), chunk.to_bytes());
-                    chunks.insert(chunk_key(b'k', session, part.summary.first), Columns::of(chunk).to_bytes());
-                }
-                return Ok(());
-            }
-        };
-        let full: Vec<&mut Part> = self.parts.iter_mut().filter(|part| part.is_full()).collect();
-        let packed = full.iter().filter_map(|part| Some((part.summary, part.chunk.as_deref()?)));
-        let packed: Vec<_> = packed.map(|(summary, chunk)| FullChunk::of(summary, chunk)).collect();
-        if !packed.is_empty() {
-            let places = rows.append(session, &mut self.filed, &packed).map_err(IndexError::of_rows)?;
-            full.into_iter().zip(places).for_each(|(part, place)| part.place = Some(place));
-        }
-        let entry = write_session(self.filed, &self.segments);
-        if self.parts.is_empty() && table.get(&session_key(session))?.is_some_and(|stored| *stored == *entry) {
-            // Nothing is new, and a table that wasn't written to needs no sync when it is closed.
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        for part in &self.parts {
-            let Some(chunk) = &part.chunk else { continue };
-            let [rows, columns, summary] = [b'c', b'k', b'd'].map(|kind| chunk_key(kind, session, part.summary.first));
-            if part.place.is_none() {
-                batch.insert(&rows, chunk.to_bytes());
-                batch.insert(&columns, Columns::of(chunk).to_bytes());
-                batch.insert(&summary, part.summary.to_bytes());
-            } else if part.stored > 0 {
-                // From before it was full.
-                [rows, columns, summary].iter().for_each(|key| batch.remove(key));
-            }
-        }
-        batch.insert(&session_key(session), entry);
-        table.apply(batch)
-    }
-}
 
 /// Chunks by session and first sequence number, most recently read first.
 type Cache = VecDeque<((SessionId, u64), Arc<Chunk>)>;
@@ -421,7 +243,7 @@ impl Index {
             let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
             let new = self.listings().get(&session).and_then(|listing| listing.unstored(all));
             let Some(mut new) = new else { continue };
-            new.write(&self.stored, session)?;
+            self.write(session, &mut new)?;
             if let Some(listing) = self.listings().get_mut(&session) {
                 listing.stored(new);
             }
@@ -433,9 +255,53 @@ impl Index {
     pub(crate) fn store_listing(&self, session: SessionId, listing: &mut Listing) -> Result<(), IndexError> {
         let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mut new) = listing.unstored(false) else { return Ok(()) };
-        new.write(&self.stored, session)?;
+        self.write(session, &mut new)?;
         listing.stored(new);
         Ok(())
+    }
+
+    /// Writes what is new of a session, and notes in it where that is now.
+    fn write(&self, session: SessionId, new: &mut Unstored) -> Result<(), IndexError> {
+        let (table, rows) = match &self.stored {
+            Stored::Table(table, rows) => (table, rows),
+            Stored::Snapshot(..) => return Err(IndexError::read_only()),
+            Stored::Memory(chunks) => {
+                let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
+                for part in &new.parts {
+                    let Some(chunk) = &part.chunk else { continue };
+                    chunks.insert(chunk_key(b'c', session, part.summary.first), chunk.to_bytes());
+                    chunks.insert(chunk_key(b'k', session, part.summary.first), Columns::of(chunk).to_bytes());
+                }
+                return Ok(());
+            }
+        };
+        let full: Vec<&mut Part> = new.parts.iter_mut().filter(|part| part.is_full()).collect();
+        let packed = full.iter().filter_map(|part| Some((part.summary, part.chunk.as_deref()?)));
+        let packed: Vec<_> = packed.map(|(summary, chunk)| FullChunk::of(summary, chunk)).collect();
+        if !packed.is_empty() {
+            let places = rows.append(session, &mut new.filed, &packed).map_err(IndexError::of_rows)?;
+            full.into_iter().zip(places).for_each(|(part, place)| part.place = Some(place));
+        }
+        let entry = write_session(new.filed, &new.segments);
+        if new.parts.is_empty() && table.get(&session_key(session))?.is_some_and(|stored| *stored == *entry) {
+            // Nothing is new, and a table that wasn't written to needs no sync when it is closed.
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        for part in &new.parts {
+            let Some(chunk) = &part.chunk else { continue };
+            let [rows, columns, summary] = [b'c', b'k', b'd'].map(|kind| chunk_key(kind, session, part.summary.first));
+            if part.place.is_none() {
+                batch.insert(&rows, chunk.to_bytes());
+                batch.insert(&columns, Columns::of(chunk).to_bytes());
+                batch.insert(&summary, part.summary.to_bytes());
+            } else if part.stored > 0 {
+                // From before it was full.
+                [rows, columns, summary].iter().for_each(|key| batch.remove(key));
+            }
+        }
+        batch.insert(&session_key(session), entry);
+        table.apply(batch)
     }
 
     /// Releases the table for other processes, and continues reading from a copy. Nothing can be stored afterwards.
@@ -575,6 +441,7 @@ mod tests {
     use nightaudit_exchange::ExchangeId;
 
     use super::*;
+    use crate::ledger::Head;
 
     /// Adds a full chunk.
     fn fill(listing: &mut Listing, chunk: u64) {
@@ -663,7 +530,8 @@ mod tests {
         for wrong in [Columns::default().to_bytes(), b"damaged".to_vec(), Vec::new()] {
             let rows = RowFiles::new(rows::dir(&dir.path().join("index"))).unwrap();
             let place = rows.append(session, &mut Filed::default(), &[full(part.summary, wrong)]).unwrap()[0];
-            let part = Part { place: Some(Place { columns: place.columns, ..part.place.unwrap() }), ..part.clone() };
+            let place = Place { columns: place.columns, ..part.place.unwrap() };
+            let part = Part::stored(part.summary, Some(place));
             assert_ne!(place.columns, columns);
             assert_eq!(index.columns(session, &part), None);
         }

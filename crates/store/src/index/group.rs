@@ -93,7 +93,7 @@ fn is_complete(chunks: usize, rows: u64) -> bool {
 }
 
 /// How many of these consecutive chunks make a group; `None` if they are too few.
-pub(crate) fn length<'s>(summaries: impl Iterator<Item = &'s Summary>) -> Option<usize> {
+pub(crate) fn group_length<'s>(summaries: impl Iterator<Item = &'s Summary>) -> Option<usize> {
     let mut rows = 0;
     let mut chunks = 0;
     for summary in summaries {
@@ -332,7 +332,7 @@ mod tests {
         let of = |rows: u32| Summary { rows, ..Summary::of(&Row::read(&[0; ROW]).unwrap()) };
         let lengths = |rows: &[u32]| {
             let summaries: Vec<Summary> = rows.iter().map(|rows| of(*rows)).collect();
-            length(summaries.iter())
+            group_length(summaries.iter())
         };
         assert_eq!(lengths(&[512; 20]), Some(16));
         assert_eq!(lengths(&[1024; 20]), Some(8));

@@ -241,15 +241,12 @@ impl Stream {
 
     /// As many of the next parts as make a group; `None` if there are fewer.
     fn next_parts(&self) -> Option<&[Part]> {
-        let parts = self.parts.get(self.next..)?;
-        parts.get(..group_length(parts.iter().map(|part| &part.summary))?)
+        of_group(self.parts.get(self.next..)?)
     }
 
     /// The group that was made of the next parts, and these; `None` if there is none.
     fn next_group(&mut self, index: &Index) -> Option<(StoredGroup, &[Part])> {
-        let next = self.next;
-        let parts = self.parts.get(next..)?;
-        let parts = parts.get(..group_length(parts.iter().map(|part| &part.summary))?)?;
+        let parts = of_group(self.parts.get(self.next..)?)?;
         let first = parts.first()?.summary.first;
         let groups = self.groups.get_or_insert_with(|| index.groups(self.session).peekable());
         while groups.next_if(|group| group.first < first).is_some() {}
@@ -266,6 +263,11 @@ impl Stream {
         }
         self.parts.get(self.next).map_or(self.end, |part| of(part.summary.written.0, part.summary.first))
     }
+}
+
+/// The first of these parts, as many as make a group; `None` if they are fewer.
+fn of_group(parts: &[Part]) -> Option<&[Part]> {
+    parts.get(..group_length(parts.iter().map(|part| &part.summary))?)
 }
 
 /// The streams of a selection's sessions after a position, and how many rows the sessions have in all.
