@@ -5,7 +5,7 @@ mod waiting;
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -57,7 +57,8 @@ pub(crate) struct Guard<S> {
     inner: S,
     limits: Limits,
     heads: Arc<Heads>,
-    /// Read from the client and not yet passed to hyper. Nothing else shares it, so it is allocated once.
+    /// Read from the client and not yet passed to hyper. Most requests never come here: their heads arrive whole, and are
+    /// read straight into hyper's buffer.
     buffer: BytesMut,
     state: State,
     /// How many bytes of `buffer` have been searched for the end of the head.
@@ -153,11 +154,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Reads into the buffer, within the timeout of the current state.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Fill> {
         self.buffer.reserve(READ_SIZE);
-        if self.buffer.is_empty() && self.buffer.capacity() > 2 * READ_SIZE {
-            // Don't keep the memory of a large head for the life of the connection.
-            self.buffer = BytesMut::with_capacity(READ_SIZE);
+        let read = poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buffer);
+        self.poll_filled(cx, read)
+    }
+
+    /// Reads straight into hyper's buffer. `None` if that made a whole head pass; anything else is moved to the own buffer.
+    fn poll_pass(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Option<Fill>> {
+        let start = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf).map_ok(|()| buf.filled().len() - start);
+        match ready!(self.poll_filled(cx, read)) {
+            Fill::Read if self.pass_head(buf, start) => Poll::Ready(None),
+            filled => Poll::Ready(Some(filled)),
         }
-        match poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buffer) {
+    }
+
+    /// What a read came to. A pending one has the timeout of the current state.
+    fn poll_filled(&mut self, cx: &mut Context<'_>, read: Poll<io::Result<usize>>) -> Poll<Fill> {
+        match read {
             Poll::Ready(Ok(0)) => Poll::Ready(Fill::Ended),
             Poll::Ready(Err(_)) => Poll::Ready(Fill::Broken),
             Poll::Ready(Ok(_)) => Poll::Ready(Fill::Read),
@@ -174,12 +187,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
-    /// Takes a head from the buffer, reading more as needed.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Takes a head from the buffer, reading more as needed; or passes one to hyper's.
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<()> {
         loop {
             // Some clients send an extra CRLF after a body (RFC 9112, section 2.2).
-            while self.searched == 0 && self.buffer.starts_with(b"\r\n") {
+            while self.searched < 2 && self.buffer.starts_with(b"\r\n") {
                 self.buffer.advance(2);
+                self.searched = 0;
             }
             match head::end(&self.buffer, self.searched) {
                 Err(fault) => {
@@ -189,14 +203,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 Ok(Some(end)) if end <= self.limits.max_head => {
                     self.searched = 0;
                     self.wait_timeout.reset();
-                    if self.copied.capacity() > READ_SIZE {
-                        // Nor that of a large one here.
-                        self.copied = BytesMut::new();
-                    }
-                    self.copied.extend_from_slice(&self.buffer[..end]);
-                    let wire = self.copied.split().freeze();
+                    let wire = copied(&mut self.copied, &self.buffer[..end]);
                     match self.refuses.map_or_else(|| head::check(&wire), |message| Err(Fault::malformed(message))) {
-                        Ok(framing) => self.accept(wire, framing),
+                        Ok(framing) => {
+                            self.accepted = wire.len();
+                            self.accept(wire, framing);
+                        }
                         Err(fault) => self.refuse(end, fault),
                     }
                     return Poll::Ready(());
@@ -211,7 +223,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             if self.buffer.is_empty() {
                 self.searched = 0;
             }
-            match ready!(self.poll_fill(cx)) {
+            let filled = if self.buffer.is_empty() && buf.remaining() >= READ_SIZE {
+                match ready!(self.poll_pass(cx, buf)) {
+                    Some(filled) => filled,
+                    None => return Poll::Ready(()),
+                }
+            } else {
+                ready!(self.poll_fill(cx))
+            };
+            match filled {
                 Fill::Read => {}
                 Fill::Ended if self.buffer.is_empty() => {
                     self.state = State::HalfClosed;
@@ -235,7 +255,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
-    /// Accepts the head at the start of the buffer.
+    /// Passes a valid head, with what came of its body, that hyper's buffer has from `start`. Returns whether it did:
+    /// otherwise what was read is in the own buffer.
+    fn pass_head(&mut self, buf: &mut ReadBuf<'_>, start: usize) -> bool {
+        let read = &buf.filled()[start..];
+        let whole = match head::end(read, 0) {
+            Ok(Some(end)) if end <= self.limits.max_head && !read.starts_with(b"\r\n") && self.refuses.is_none() => {
+                let wire = copied(&mut self.copied, &read[..end]);
+                head::check(&wire).ok().map(|framing| (wire, framing))
+            }
+            _ => None,
+        };
+        let Some((wire, framing)) = whole else {
+            self.keep(buf, start);
+            return false;
+        };
+        let end = start + wire.len();
+        self.wait_timeout.reset();
+        self.accept(wire, framing);
+        let body = match self.state {
+            // An error recurs when the body is read.
+            State::Length(_) | State::Chunked(_) => self.advance(&buf.filled()[end..]).unwrap_or_default(),
+            _ => 0,
+        };
+        self.keep(buf, end + body);
+        true
+    }
+
+    /// Moves what was read beyond this to the own buffer.
+    fn keep(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        self.buffer.extend_from_slice(&buf.filled()[start..]);
+        buf.set_filled(start);
+    }
+
+    /// Accepts a head.
     fn accept(&mut self, wire: Bytes, framing: Framing) {
         self.state = match framing {
             Framing::Length(0) => State::Head,
@@ -243,7 +296,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             Framing::Chunked => State::Chunked(Chunked::new()),
             Framing::WebSocket => State::Opaque,
         };
-        self.accepted = wire.len();
         let opens_web_socket = framing == Framing::WebSocket;
         self.heads.push(Ok(AcceptedHead { wire, opens_web_socket }));
     }
@@ -261,8 +313,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Copies out the accepted head, followed by what the buffer holds of its body.
     fn copy_head(&mut self, buf: &mut ReadBuf<'_>) {
         let step = self.accepted.min(buf.remaining());
-        buf.put_slice(&self.buffer[..step]);
-        self.buffer.advance(step);
+        self.copy(buf, step);
         self.accepted -= step;
         if self.accepted == 0 && !self.buffer.is_empty() && matches!(self.state, State::Length(_) | State::Chunked(_)) {
             // An error recurs when the body is read.
@@ -272,30 +323,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     /// Copies out what the buffer holds of the body.
     fn copy_body(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
-        let mut step = self.buffer.len().min(buf.remaining());
+        let held = mem::take(&mut self.buffer);
+        let step = self.advance(&held[..held.len().min(buf.remaining())]);
+        self.buffer = held;
+        self.copy(buf, step?);
+        Ok(())
+    }
+
+    /// Copies out the start of the buffer, and releases it once it is empty: the next head hardly needs it.
+    fn copy(&mut self, buf: &mut ReadBuf<'_>, step: usize) {
+        buf.put_slice(&self.buffer[..step]);
+        self.buffer.advance(step);
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// Follows the body through bytes that may go beyond it. Returns how many belong to it.
+    fn advance(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.state {
             State::Length(left) => {
-                step = step.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let step = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= step as u64;
                 if *left == 0 {
                     self.state = State::Head;
                 }
+                Ok(step)
             }
             State::Chunked(chunked) => {
-                step = chunked.advance(&self.buffer[..step]).map_err(|_| {
+                let step = chunked.advance(bytes).map_err(|_| {
                     self.lingers = true;
                     io::Error::new(io::ErrorKind::InvalidData, "an invalid chunk in the request's body")
                 })?;
                 if chunked.is_end() {
                     self.state = State::Head;
                 }
+                Ok(step)
             }
-            State::Head | State::Opaque | State::Refused | State::HalfClosed | State::Closed => {}
+            State::Head | State::Opaque | State::Refused | State::HalfClosed | State::Closed => Ok(bytes.len()),
         }
-        buf.put_slice(&self.buffer[..step]);
-        self.buffer.advance(step);
-        Ok(())
     }
+}
+
+/// A copy of a head, for the handler, in the memory of the one before if that was dropped.
+fn copied(memory: &mut BytesMut, head: &[u8]) -> Bytes {
+    if memory.capacity() > READ_SIZE {
+        // Don't keep the memory of a large head for the life of the connection.
+        *memory = BytesMut::new();
+    }
+    memory.extend_from_slice(head);
+    memory.split().freeze()
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
@@ -325,32 +402,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                 // hyper polls again once the response is written, and then closes the connection.
                 State::Refused => return Poll::Pending,
                 State::Head => {
-                    ready!(this.poll_head(cx));
+                    let start = buf.filled().len();
+                    ready!(this.poll_head(cx, buf));
+                    if buf.filled().len() > start {
+                        return Poll::Ready(Ok(()));
+                    }
                     continue;
                 }
                 State::Length(_) | State::Chunked(_) | State::Opaque => {}
             }
-            if this.buffer.is_empty() {
-                // Bytes that need no inspection bypass the buffer.
-                match &mut this.state {
-                    State::Opaque => return Pin::new(&mut this.inner).poll_read(cx, buf),
-                    State::Length(left) => {
-                        let before = buf.filled().len();
-                        let mut body = (&mut this.inner).take(*left);
-                        ready!(Pin::new(&mut body).poll_read(cx, buf))?;
-                        *left -= (buf.filled().len() - before) as u64;
-                        if *left == 0 {
-                            this.state = State::Head;
-                        }
-                        return Poll::Ready(Ok(()));
-                    }
-                    _ => {}
-                }
-                if ready!(this.poll_fill(cx)) != Fill::Read {
-                    return Poll::Ready(Ok(()));
-                }
+            if !this.buffer.is_empty() {
+                return Poll::Ready(this.copy_body(buf));
             }
-            return Poll::Ready(this.copy_body(buf));
+            // Straight into hyper's buffer.
+            let start = buf.filled().len();
+            if let State::Length(left) = this.state {
+                ready!(Pin::new(&mut (&mut this.inner).take(left)).poll_read(cx, buf))?;
+            } else {
+                ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+            }
+            let step = this.advance(&buf.filled()[start..])?;
+            this.keep(buf, start + step);
+            return Poll::Ready(Ok(()));
         }
     }
 }
@@ -404,128 +477,4 @@ enum Fill {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncWriteExt as _, DuplexStream, duplex},
-        time::Instant,
-    };
-
-    use super::*;
-    use crate::refusal::Refusal;
-
-    const LIMITS: Limits =
-        Limits { max_head: 200, head_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };
-
-    fn guarded() -> (DuplexStream, Guard<DuplexStream>, Arc<Heads>) {
-        let (client, server) = duplex(4096);
-        let guard = Guard::new(server, LIMITS, Link::new());
-        let heads = guard.heads();
-        (client, guard, heads)
-    }
-
-    async fn refusal(bytes: &[u8]) -> Refusal {
-        let (mut client, mut guard, heads) = guarded();
-        client.write_all(bytes).await.unwrap();
-        let mut read = vec![0; PLACEHOLDER.len()];
-        guard.read_exact(&mut read).await.unwrap();
-        assert_eq!(read, PLACEHOLDER);
-        heads.pop().unwrap().unwrap_err()
-    }
-
-    #[tokio::test]
-    async fn requests_pass_unchanged_and_their_heads_are_kept() {
-        let (mut client, mut guard, heads) = guarded();
-        let first = "POST /a HTTP/1.1\r\nHOST: x\r\ncontent-Length: 5\r\n\r\n";
-        let second = "POST /b HTTP/1.1\r\nHost: x\r\ntransfer-encoding: chunked\r\n\r\n";
-        let third = "GET /c HTTP/1.1\r\nHost: x\r\n\r\n";
-        let all = format!("{first}hello{second}3\r\nabc\r\n0\r\n\r\n{third}");
-        client.write_all(all.as_bytes()).await.unwrap();
-        drop(client);
-        let mut read = vec![0; all.len()];
-        guard.read_exact(&mut read).await.unwrap();
-        assert_eq!(String::from_utf8(read).unwrap(), all);
-        // The client may have left or only half-closed: EOF comes with the last response.
-        (0..3).for_each(|_| heads.response_finished());
-        assert_eq!(guard.read(&mut [0]).await.unwrap(), 0);
-        for head in [first, second, third] {
-            assert_eq!(heads.pop().unwrap().unwrap().wire, head);
-        }
-        assert!(heads.pop().is_none());
-    }
-
-    #[tokio::test]
-    async fn faults_become_refusals_with_the_head_received() {
-        let refused = refusal(b"GET / HTTP/1.1\nHost: x\n\n").await;
-        assert_eq!((refused.kind, &refused.wire[..]), (RefusalKind::Framing, &b"GET / HTTP/1.1\nHost: x\n\n"[..]));
-        assert_eq!(refusal(b"hello\r\n\r\n").await.kind, RefusalKind::Malformed);
-        assert_eq!(refusal(&[b'a'; 300]).await.kind, RefusalKind::TooLarge);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_partial_head_is_refused_after_the_head_timeout() {
-        let (mut client, mut guard, heads) = guarded();
-        client.write_all(b"GET / HT").await.unwrap();
-        let start = Instant::now();
-        guard.read_exact(&mut vec![0; PLACEHOLDER.len()]).await.unwrap();
-        assert_eq!(start.elapsed().as_secs(), 10);
-        assert_eq!(heads.pop().unwrap().unwrap_err().kind, RefusalKind::Timeout);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_closed_but_not_while_a_request_is_in_flight() {
-        let (mut client, mut guard, heads) = guarded();
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        let start = Instant::now();
-        let response = async {
-            tokio::time::sleep(Duration::from_secs(200)).await;
-            heads.response_finished();
-        };
-        let mut read = Vec::new();
-        let (end, ()) = tokio::join!(guard.read_to_end(&mut read), response);
-        end.unwrap();
-        let elapsed = start.elapsed().as_secs();
-        assert!((200 + 1..=200 + 2 * 60).contains(&elapsed), "{elapsed}");
-        assert_eq!(read.len(), 27);
-    }
-
-    #[tokio::test]
-    async fn a_half_closed_connection_ends_with_its_last_response() {
-        let (mut client, mut guard, heads) = guarded();
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        client.shutdown().await.unwrap();
-        let mut read = vec![0; 27];
-        guard.read_exact(&mut read).await.unwrap();
-        let response = async {
-            // Polled after the read, which is pending by then.
-            tokio::task::yield_now().await;
-            assert!(heads.has_half_closed());
-            heads.response_finished();
-        };
-        let (end, ()) = tokio::join!(guard.read_u8(), response);
-        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[tokio::test]
-    async fn an_invalid_chunk_is_a_body_error() {
-        let (mut client, mut guard, _heads) = guarded();
-        client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").await.unwrap();
-        let error = guard.read_to_end(&mut Vec::new()).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    }
-
-    #[tokio::test]
-    async fn the_preface_selects_http_2() {
-        let (mut client, mut guard, _) = guarded();
-        client.write_all(PREFACE).await.unwrap();
-        client.write_all(b"rest").await.unwrap();
-        assert_eq!(guard.protocol().await, Some(Protocol::Http2));
-        drop(client);
-        let mut read = Vec::new();
-        guard.read_to_end(&mut read).await.unwrap();
-        assert_eq!(read, [PREFACE, b"rest"].concat());
-
-        let (mut client, mut guard, _) = guarded();
-        client.write_all(b"PRO").await.unwrap();
-        assert_eq!(guard.protocol().await, Some(Protocol::Http1));
-    }
-}
+mod tests;
