@@ -85,26 +85,26 @@ fn start(from: Option<&str>) -> Result<Start, ApiError> {
 
 async fn page(shared: Arc<Shared>, filter: Filter, start: Start, limit: usize) -> Result<Response, ApiError> {
     let permit = shared.bounds.page().await?;
-    let (place, exchanges) = reading(&shared, move |shared| {
+    let (place, left, mut exchanges) = reading(&shared, move |shared| {
         let place = shared.log.seek(&filter, start)?;
-        let query = Query { filter, order: Order::Oldest, after: place.after, limit: Some(limit) };
-        Ok::<_, ReadError>((place, shared.log.query(query)?))
+        // No more than there are: a query that looks for another match reads the index to its end.
+        let left = usize::try_from(place.total - place.from).unwrap_or(usize::MAX).min(limit);
+        let query = Query { filter, order: Order::Oldest, after: place.after, limit: Some(left) };
+        Ok::<_, ReadError>((place, left, shared.log.query(query)?))
     })
     .await??;
     let contracts = shared.gauges.contracts.clone();
     let body = read_out(&shared, permit, move |out| {
-        // Unreadable exchanges have positions, too, but don't count towards the query's limit.
-        let left = usize::try_from(place.total - place.from).unwrap_or(usize::MAX).min(limit);
         write!(
             out,
             "{{\"total\":{},\"from\":{},\"log\":\"{:x}\",\"rows\":[",
             place.total, place.from, place.generation
         )?;
         let mut rows = 0;
-        for exchange in exchanges {
-            if rows == left {
-                break;
-            }
+        // Unreadable exchanges have positions, too, but don't count towards the query's limit.
+        while rows < left
+            && let Some(exchange) = exchanges.next()
+        {
             let comma = if rows > 0 { "," } else { "" };
             match exchange {
                 Ok(exchange) => {
@@ -215,7 +215,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::tests::{Opened, ask, console};
+    use crate::{
+        Gauges,
+        slow::Slow,
+        tests::{Opened, ask, console, console_over},
+    };
 
     /// A log with two sessions of 30 and 10 exchanges.
     fn opened() -> Opened {
@@ -288,6 +292,24 @@ mod tests {
         assert!(rows[1]["unreadable"].as_str().unwrap().contains("damaged"), "{}", rows[1]);
         let page = get(&opened, "?from=1&limit=1").await;
         assert_eq!(page["rows"].as_array().map(Vec::len), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_page_asks_for_no_more_rows_than_there_are() {
+        let read = Slow::default();
+        read.go_on();
+        let opened = console_over(read.log.clone(), Arc::new(read.clone()), Gauges::default());
+        exchanges(1, "a", 30).into_iter().for_each(|exchange| opened.log.record(exchange));
+        for (query, limit) in [
+            ("?status=404&from=-100", 0),
+            ("?operation=customers/*&from=-4", 4),
+            ("?operation=customers/*&from=-100", 10),
+            ("?operation=customers/*&from=-100&limit=3", 3),
+            ("?from=30", 0),
+        ] {
+            let page = get(&opened, query).await;
+            assert_eq!((shown(&page).len(), read.last_limit()), (limit, Some(limit)), "{query}");
+        }
     }
 
     #[tokio::test]

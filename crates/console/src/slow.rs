@@ -1,4 +1,4 @@
-//! A log for tests of what takes long.
+//! A log for tests of what takes long, and of what is asked of it.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -13,6 +13,7 @@ use nightaudit_log::{
 pub(crate) struct Slow {
     pub(crate) log: MemoryLog,
     open: Arc<(Mutex<bool>, Condvar)>,
+    last_limit: Arc<Mutex<Option<usize>>>,
 }
 
 impl Slow {
@@ -20,6 +21,11 @@ impl Slow {
     pub(crate) fn go_on(&self) {
         *self.open.0.lock().unwrap() = true;
         self.open.1.notify_all();
+    }
+
+    /// The limit of the last query.
+    pub(crate) fn last_limit(&self) -> Option<usize> {
+        *self.last_limit.lock().unwrap()
     }
 }
 
@@ -43,6 +49,7 @@ impl ReadLog for Slow {
     fn query(&self, query: Query) -> Result<Box<dyn Exchanges>, ReadError> {
         let (open, changed) = &*self.open;
         drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        *self.last_limit.lock().unwrap() = query.limit;
         self.log.query(query)
     }
 

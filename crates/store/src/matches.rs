@@ -13,11 +13,13 @@ pub(crate) fn seek(shared: &Arc<Shared>, filter: &Filter, start: Start) -> Resul
     let selection = resolved(shared, filter)?;
     // Before the rows are counted: if it changes meanwhile, the next place tells.
     let generation = shared.index.generation();
-    let (total, from, mark) = shared.tallies.places.with(&shared.index, &selection, |places| {
+    let (total, from, mark, end) = shared.tallies.places.with(&shared.index, &selection, |places, end| {
         let from = start.of(places.total());
-        (places.total(), from, places.before(from))
+        (places.total(), from, places.before(from), end)
     });
     let after = match from - mark.number {
+        // All matches are passed, so there is nothing to look for.
+        _ if from == total => end,
         0 => mark.after,
         skipped => skip(shared, &selection, mark.after, skipped)?,
     };
@@ -27,7 +29,7 @@ pub(crate) fn seek(shared: &Arc<Shared>, filter: &Filter, start: Start) -> Resul
 /// See [`ReadLog::rank`](nightaudit_log::ReadLog::rank), for filters that need no bodies.
 pub(crate) fn rank(shared: &Arc<Shared>, filter: &Filter, position: Position) -> Result<Option<u64>, ReadError> {
     let selection = resolved(shared, filter)?;
-    let mark = shared.tallies.places.with(&shared.index, &selection, |places| places.at(position));
+    let mark = shared.tallies.places.with(&shared.index, &selection, |places, _| places.at(position));
     for (number, hit) in (mark.number..).zip(hits(shared, &selection, mark.after)?) {
         if hit >= position {
             return Ok((hit == position).then_some(number));
@@ -39,14 +41,14 @@ pub(crate) fn rank(shared: &Arc<Shared>, filter: &Filter, position: Position) ->
 /// See [`ReadLog::histogram`](nightaudit_log::ReadLog::histogram), for filters that need no bodies.
 pub(crate) fn histogram(shared: &Shared, filter: &Filter, buckets: usize) -> Result<Histogram, ReadError> {
     let selection = resolved(shared, filter)?;
-    let histogram = |timeline: &Timeline| timeline.histogram(filter.since, filter.until, buckets);
+    let histogram = |timeline: &Timeline, _| timeline.histogram(filter.since, filter.until, buckets);
     Ok(shared.tallies.timelines.with(&shared.index, &selection, histogram))
 }
 
 /// See [`ReadLog::facets`](nightaudit_log::ReadLog::facets), for filters that need no bodies.
 pub(crate) fn facets(shared: &Shared, filter: &Filter) -> Result<Facets, ReadError> {
     let selection = resolved(shared, filter)?;
-    Ok(shared.tallies.values.with(&shared.index, &selection, FacetCounts::facets))
+    Ok(shared.tallies.values.with(&shared.index, &selection, |values: &FacetCounts, _| values.facets()))
 }
 
 /// The position of the match this many after `after`; the end if there are fewer.

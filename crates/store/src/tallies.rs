@@ -10,7 +10,7 @@ mod values;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nightaudit_log::{FacetCounts, Timeline};
+use nightaudit_log::{FacetCounts, Position, Timeline};
 
 use self::scan::{Scan, Tally};
 pub(crate) use self::{places::Places, selection::Selection};
@@ -55,8 +55,13 @@ impl<T: Tally> Kept<T> {
         Self { most, tallies: Mutex::default() }
     }
 
-    /// What `read` makes of the tally of a selection, brought up to date.
-    pub(crate) fn with<R>(&self, index: &Index, selection: &Selection, read: impl FnOnce(&T) -> R) -> R {
+    /// What `read` makes of the tally of a selection, brought up to date, and of the position up to where it has counted.
+    pub(crate) fn with<R>(
+        &self,
+        index: &Index,
+        selection: &Selection,
+        read: impl FnOnce(&T, Option<Position>) -> R,
+    ) -> R {
         let tallied = self.get(selection);
         let mut scan = tallied.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rows = RowFilter::by_index(&selection.filter);
@@ -64,7 +69,7 @@ impl<T: Tally> Kept<T> {
         if scan.rows_read() < MIN_ROWS {
             self.tallies().retain(|(known, _)| known != selection);
         }
-        read(scan.tally())
+        read(scan.tally(), scan.reached())
     }
 
     fn get(&self, selection: &Selection) -> Tallied<T> {

@@ -49,6 +49,11 @@ impl<T: Tally> Scan<T> {
         &self.tally
     }
 
+    /// The position up to where every row was passed; `None` if there was none.
+    pub(super) fn reached(&self) -> Option<Position> {
+        self.reached
+    }
+
     pub(super) fn rows_read(&self) -> u64 {
         self.read
     }

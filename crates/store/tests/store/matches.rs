@@ -139,6 +139,21 @@ fn what_the_index_answers_is_what_the_exchanges_say() {
 }
 
 #[test]
+fn after_the_last_match_there_is_nothing_to_search() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let [none, all] = [filter(&[("status", "404")]), filter(&[])];
+    assert_eq!(log.seek(&none, Start::At(0)).unwrap().after, None);
+    for numbers in [0..10, 10..1500] {
+        record_alternately(&log, numbers, 100);
+        let end = everything(&log).last().map(|(position, _)| *position);
+        for (filter, start) in [(&none, Start::At(0)), (&none, Start::Newest(100)), (&all, Start::Newest(0))] {
+            assert_eq!(log.seek(filter, start).unwrap().after, end, "{filter:?}");
+        }
+    }
+}
+
+#[test]
 fn what_groups_of_chunks_count_is_what_the_exchanges_say() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(config(dir.path())).unwrap();
