@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nightaudit_exchange::{Digest, SessionId};
@@ -25,8 +26,8 @@ const MAX_BYTES: u64 = 64 << 20;
 const MAX_NAME: usize = 200;
 /// The length of a line's digest in hexadecimal digits and the space after it.
 const PREFIX: usize = 65;
-/// The file is rewritten when more lines than this are out of date.
-const MAX_STALE: usize = 1000;
+/// The file is rewritten when more lines than this are out of date: whoever opens the log reads all of them.
+const MAX_STALE: usize = 64;
 
 /// How many exchanges a session has recorded, and the end of its chain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +144,14 @@ fn split(line: &[u8]) -> Option<(Digest, &[u8])> {
     Some((digest, json))
 }
 
+/// The lines of these notes from the file's beginning, and the digest of the last one.
+fn whole<'n>(notes: impl Iterator<Item = &'n Note>) -> (Digest, String) {
+    notes.fold((Digest::of(GENESIS), String::new()), |(digest, text), note| {
+        let (digest, line) = line(digest, note);
+        (digest, text + &line)
+    })
+}
+
 fn line(previous: Digest, note: &Note) -> (Digest, String) {
     // Strings and numbers always serialize.
     let json = serde_json::to_string(note).unwrap_or_default();
@@ -153,38 +162,40 @@ fn line(previous: Digest, note: &Note) -> (Digest, String) {
 /// The ledger, open for writing.
 #[derive(Debug)]
 pub(crate) struct Ledger {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     file: Box<dyn DiskFile>,
+    lines: usize,
     end: u64,
     digest: Digest,
+    /// The last note of each session, also of those deleted since it was opened: until the index is stored without them,
+    /// only that tells that they are not missing.
     written: BTreeMap<SessionId, Note>,
     /// Whether some writes might not survive a power failure.
     unsynced: bool,
+    /// Whether the file is being replaced, and so may be another than the one that is open.
+    replacing: bool,
 }
 
 impl Ledger {
     /// Continues the ledger that was read, or creates it. It is rewritten if most of it is out of date or it is
     /// damaged.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, read: Read) -> io::Result<Self> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, read: Read) -> io::Result<Self> {
         let path = path(dir);
-        let Read { is_there, notes, damage, lines, mut end, mut digest } = read;
+        let Read { is_there, notes, damage, mut lines, mut end, mut digest } = read;
         let written: BTreeMap<_, _> = notes.into_iter().filter(|(_, note)| !note.deleted).collect();
-        if !is_there || !damage.is_empty() || lines > 2 * written.len() + MAX_STALE {
-            let mut text = String::new();
-            digest = Digest::of(GENESIS);
-            for note in written.values() {
-                let (next, line) = line(digest, note);
-                digest = next;
-                text.push_str(&line);
-            }
-            end = text.len() as u64;
-            disk::replace(disk, &path, text.as_bytes())?;
+        if !is_there || !damage.is_empty() || is_stale(lines, &written) {
+            let (last, text) = whole(written.values());
+            (lines, end, digest) = (written.len(), text.len() as u64, last);
+            disk::replace(&**disk, &path, text.as_bytes())?;
         }
-        Ok(Self { file: disk.open(&path)?, path, end, digest, written, unsynced: false })
+        let (disk, file) = (Arc::clone(disk), disk.open(&path)?);
+        Ok(Self { disk, file, path, lines, end, digest, written, unsynced: false, replacing: false })
     }
 
     /// Writes the notes that are new. With `sync` they survive a power failure.
     pub(crate) fn write(&mut self, notes: impl IntoIterator<Item = Note>, sync: bool) -> io::Result<()> {
+        self.tidy()?;
         let mut text = String::new();
         let (mut digest, mut new) = (self.digest, Vec::new());
         for note in notes {
@@ -199,16 +210,11 @@ impl Ledger {
         if !new.is_empty() {
             // On failure the next attempt overwrites it; until then it is an incomplete line.
             self.file.write_at(text.as_bytes(), self.end)?;
+            self.lines += new.len();
             self.end += text.len() as u64;
             self.digest = digest;
             self.unsynced = true;
-            for note in new {
-                if note.deleted {
-                    self.written.remove(&note.session);
-                } else {
-                    self.written.insert(note.session, note);
-                }
-            }
+            self.written.extend(new.into_iter().map(|note| (note.session, note)));
         }
         if sync && self.unsynced {
             self.file.sync()?;
@@ -217,10 +223,37 @@ impl Ledger {
         Ok(())
     }
 
+    /// Rewrites the file if most of it is out of date: it gains a line a second while something is recorded.
+    fn tidy(&mut self) -> io::Result<()> {
+        // One that was deleted is reported, not created anew.
+        self.replacing |= is_stale(self.lines, &self.written) && self.file.is_at(&self.path)?;
+        if !self.replacing {
+            return Ok(());
+        }
+        let rewritten = self.rewrite();
+        // It can be appended to as before if it is still the same, as on a full disk.
+        self.replacing = rewritten.is_err() && !self.file.is_at(&self.path)?;
+        if self.replacing { rewritten } else { Ok(()) }
+    }
+
+    fn rewrite(&mut self) -> io::Result<()> {
+        let (digest, text) = whole(self.written.values());
+        disk::replace(&*self.disk, &self.path, text.as_bytes())?;
+        self.file = self.disk.open(&self.path)?;
+        (self.lines, self.end, self.digest) = (self.written.len(), text.len() as u64, digest);
+        self.unsynced = false;
+        Ok(())
+    }
+
     /// Whether the file is still where it was opened.
     pub(crate) fn is_there(&self) -> io::Result<bool> {
-        self.file.is_at(&self.path)
+        Ok(self.replacing || self.file.is_at(&self.path)?)
     }
+}
+
+/// Whether most of so many lines are out of date.
+fn is_stale(lines: usize, notes: &BTreeMap<SessionId, Note>) -> bool {
+    lines > 2 * notes.len() + MAX_STALE
 }
 
 fn path(dir: &Path) -> PathBuf {
@@ -239,8 +272,13 @@ mod tests {
         Note::new(SessionId::from_parts(session, 7), &format!("session {session}"), Head { count, last: count, hash })
     }
 
+    fn open(dir: &Path) -> Ledger {
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        Ledger::open(&disk, dir, read(dir).unwrap()).unwrap()
+    }
+
     fn write(dir: &Path, notes: impl IntoIterator<Item = Note>) {
-        Ledger::open(&OsDisk, dir, read(dir).unwrap()).unwrap().write(notes, true).unwrap();
+        open(dir).write(notes, true).unwrap();
     }
 
     #[test]
@@ -265,6 +303,42 @@ mod tests {
         let read = read(dir.path()).unwrap();
         assert_eq!((read.lines, read.notes.len()), (1, 1));
         assert_eq!(read.notes[&note(1, 0).session], note(1, MAX_STALE as u64 + 2));
+    }
+
+    #[test]
+    fn it_is_rewritten_while_it_is_open_and_keeps_what_it_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = open(dir.path());
+        ledger.write([note(2, 5), note(3, 1), Note::deleted(note(3, 0).session)], true).unwrap();
+        let mut longest = 0;
+        for count in 0..5 * MAX_STALE as u64 {
+            ledger.write([note(1, count)], false).unwrap();
+            // At any time, as after a kill.
+            let read = read(dir.path()).unwrap();
+            assert_eq!((read.damage, &read.notes[&note(1, 0).session]), (vec![], &note(1, count)));
+            assert_eq!(read.notes[&note(2, 0).session], note(2, 5));
+            assert!(read.notes[&note(3, 0).session].deleted && ledger.is_there().unwrap());
+            longest = longest.max(read.lines);
+        }
+        assert!(longest > MAX_STALE && longest <= MAX_STALE + 2 * 3 + 1, "{longest}");
+        assert!(!dir.path().join("ledger.new").exists());
+    }
+
+    #[test]
+    fn one_that_can_not_be_rewritten_is_continued_and_one_that_is_gone_is_not_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = open(dir.path());
+        // In the way of the new file.
+        let blocked = dir.path().join("ledger.new");
+        fs::create_dir(&blocked).unwrap();
+        let count = 2 * MAX_STALE as u64;
+        (0..count).for_each(|count| ledger.write([note(1, count)], true).unwrap());
+        let known = read(dir.path()).unwrap();
+        assert_eq!((known.lines as u64, &known.notes[&note(1, 0).session]), (count, &note(1, count - 1)));
+        fs::remove_dir(&blocked).unwrap();
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        let _ = ledger.write([note(1, count)], true);
+        assert!(!ledger.is_there().unwrap() && !read(dir.path()).unwrap().is_there);
     }
 
     proptest! {

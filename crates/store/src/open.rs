@@ -42,7 +42,7 @@ pub(crate) fn open_owned(
     let ledger = ledger::read(dir).map_err(failed("read the ledger of"))?;
     let (shared, opened) = prepare(config, found, &ledger, index, true, progress)?;
     complete_heads(&shared);
-    let ledger = Ledger::open(&*config.disk, dir, ledger).map_err(failed("write the ledger of"))?;
+    let ledger = Ledger::open(&config.disk, dir, ledger).map_err(failed("write the ledger of"))?;
     let _ = shared.ledger.set(Mutex::new(ledger));
     let mut notes = shared.notes();
     notes.extend(shared.vanished().values().cloned());
