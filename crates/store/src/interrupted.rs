@@ -76,7 +76,7 @@ pub(crate) fn add(shared: &mut Shared, left: Vec<journal::Entry<'_>>) -> Result<
     for (number, Interrupted { mut exchange, started }) in (0..).zip(found) {
         let session = exchange.session;
         if let Some(meta) = started {
-            shared.sessions().entry(session).or_insert_with(|| Entry::new(meta, 0));
+            shared.sessions().entry(session).or_insert_with(|| Entry::new(meta));
         }
         let reached = shared.interrupted.range((session, 0)..=(session, u64::MAX)).next_back();
         let reached = match reached.map(|(_, last)| (last.hash, last.sequence)) {

@@ -159,8 +159,7 @@ fn prepare(
             None => {}
         }
     }
-    let mut opened =
-        Opened { rebuilt: reason.filter(|_| sessions.values().any(|entry| entry.bytes > 0)), ..Opened::default() };
+    let mut opened = Opened::default();
     let queue = config.queue.clamp(1, Semaphore::MAX_PERMITS);
     let mut shared = Shared {
         dir: dir.clone(),
@@ -207,6 +206,8 @@ fn prepare(
     }
     .all()
     .map_err(failed)?;
+    let is_empty = shared.sessions().values().all(|entry| entry.bytes == 0);
+    opened.rebuilt = reason.filter(|_| !is_empty).or(opened.rebuilt);
     opened.damage.extend(shared.ledger_damage.iter().cloned());
     let last = last_position(&shared);
     shared.stamp = AtomicU64::new(last.map_or(0, |last| last.written));

@@ -51,16 +51,12 @@ pub(crate) fn sessions(dir: &Path) -> Result<Found, OpenError> {
         if !entry.path().is_dir() {
             continue;
         }
-        let numbers = segment::list(&entry.path()).map_err(failed)?;
-        if numbers.is_empty() && !entry.path().join("session.json").exists() {
+        let has_file = entry.path().join("session.json").exists();
+        if !has_file && segment::list(&entry.path()).map_err(failed)?.is_empty() {
             found.empty.push(entry.path());
             continue;
         }
-        let mut bytes = 0;
-        for number in numbers {
-            bytes += fs::metadata(segment::path(&entry.path(), number)).map_or(0, |file| file.len());
-        }
-        found.sessions.insert(id, Entry::new(Meta::read(dir, id), bytes));
+        found.sessions.insert(id, Entry::new(Meta::read(dir, id)));
     }
     Ok(found)
 }
@@ -86,6 +82,15 @@ pub(crate) fn index(dir: &Path) -> Result<(Index, Option<String>), OpenError> {
     Ok((index, Some(reason)))
 }
 
+/// The segments of a session.
+#[derive(Debug, Default)]
+struct Files {
+    /// The number, generation and length of each that something was written to, in order.
+    segments: Vec<(u32, u64, u64)>,
+    /// The size of all of them, in bytes.
+    bytes: u64,
+}
+
 /// Brings the listings up to date with the segments.
 pub(crate) struct CatchUp<'a> {
     pub(crate) shared: &'a Shared,
@@ -101,9 +106,10 @@ pub(crate) struct CatchUp<'a> {
 impl CatchUp<'_> {
     /// All sessions.
     pub(crate) fn all(&mut self) -> io::Result<()> {
-        let sessions: Vec<(SessionId, u64)> =
-            self.shared.sessions().iter().map(|(id, entry)| (*id, entry.bytes)).collect();
-        self.at.total = sessions.iter().map(|(_, bytes)| bytes).sum();
+        let sessions: Vec<SessionId> = self.shared.sessions().keys().copied().collect();
+        let sessions: Vec<(SessionId, Files)> =
+            sessions.into_iter().map(|id| Ok((id, self.files(id)?))).collect::<io::Result<_>>()?;
+        self.at.total = sessions.iter().map(|(_, files)| files.bytes).sum();
         let gone: Vec<(SessionId, Head)> = {
             let known = self.shared.sessions();
             let listings = self.shared.index.listings();
@@ -122,10 +128,10 @@ impl CatchUp<'_> {
             }
             self.forget(session)?;
         }
-        for (session, bytes) in sessions {
+        for (session, files) in sessions {
             let before = self.at.done;
-            self.session(session)?;
-            self.at.done = before + bytes;
+            self.catch_up(session, &files)?;
+            self.at.done = before + files.bytes;
             (self.progress)(self.at);
         }
         Ok(())
@@ -137,20 +143,36 @@ impl CatchUp<'_> {
 
     /// One session.
     pub(crate) fn session(&mut self, session: SessionId) -> io::Result<()> {
+        let files = self.files(session)?;
+        self.catch_up(session, &files)
+    }
+
+    /// The session's segments. Each is looked at once: a long session has many.
+    fn files(&self, session: SessionId) -> io::Result<Files> {
         let folder = self.shared.folder(session);
-        let mut files = Vec::new();
+        let mut files = Files::default();
         let numbers = segment::list(&folder)?;
         for number in &numbers {
             let file = fs::File::open(segment::path(&folder, *number))?;
             let length = file.metadata()?.len();
             let header = Header::read(&file);
             let is_last = numbers.last() == Some(number);
+            files.bytes += length;
             if header.is_err() && is_last && self.is_open(session) && !segment::is_begun(&file, length)? {
                 continue;
             }
             // An unreadable header has no generation, and is reported as damage by `check`.
-            files.push((*number, header.map_or(0, |header| header.generation), length));
+            files.segments.push((*number, header.map_or(0, |header| header.generation), length));
         }
+        if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            entry.bytes = files.bytes;
+        }
+        Ok(files)
+    }
+
+    /// Brings one session's listing up to date with its segments.
+    fn catch_up(&mut self, session: SessionId, files: &Files) -> io::Result<()> {
+        let files = &files.segments;
         let mut listing = self.shared.index.listings().remove(&session).unwrap_or_default();
         self.shared.raise_head(session, &listing);
         let last = listing.segments.len();
@@ -163,7 +185,7 @@ impl CatchUp<'_> {
                 })
             });
         // Only the last one can be behind.
-        if fits && self.follow(session, &mut listing, &files)? {
+        if fits && self.follow(session, &mut listing, files)? {
             self.add(session, listing);
             return Ok(());
         }
@@ -172,7 +194,7 @@ impl CatchUp<'_> {
         }
         self.forget(session)?;
         let mut listing = Listing::default();
-        self.follow(session, &mut listing, &files)?;
+        self.follow(session, &mut listing, files)?;
         self.add(session, listing);
         // Store what was rebuilt at once: memory holds no more than one session's rows.
         self.shared.index.store(true).map_err(|broken| io::Error::other(broken.0))

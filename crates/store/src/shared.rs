@@ -42,9 +42,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(meta: Meta, bytes: u64) -> Self {
+    /// A session whose segments were not looked at yet.
+    pub(crate) fn new(meta: Meta) -> Self {
         let head = meta.head.unwrap_or_default();
-        Self { meta, bytes, head, missing: 0, gaps: Vec::new() }
+        Self { meta, bytes: 0, head, missing: 0, gaps: Vec::new() }
     }
 
     fn named(&self) -> Candidate<'_> {

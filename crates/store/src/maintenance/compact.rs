@@ -67,13 +67,6 @@ fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io
         shared.disk.rename(&path.with_extension("new"), path)?;
     }
     shared.disk.sync_dir(&shared.folder(session))?;
-    let mut bytes = 0;
-    for number in segment::list(&shared.folder(session))? {
-        bytes += fs::metadata(segment::path(&shared.folder(session), number))?.len();
-    }
-    if let Some(entry) = shared.sessions().get_mut(&session) {
-        entry.bytes = bytes;
-    }
     let mut opened = Opened::default();
     CatchUp {
         shared,

@@ -176,7 +176,7 @@ impl Writer {
             self.shared.disk.sync_dir(sessions)?;
         }
         let session = meta.id;
-        self.shared.sessions().insert(session, Entry::new(meta, 0));
+        self.shared.sessions().insert(session, Entry::new(meta));
         self.shared.index.listings().entry(session).or_default();
         Ok(session)
     }
