@@ -9,6 +9,7 @@ mod columns;
 mod group;
 mod listing;
 mod packed;
+mod parts;
 mod row;
 mod rows;
 mod snapshot;
@@ -30,13 +31,15 @@ pub(crate) use self::{
     chunk::{BlockAt, Chunk, StatusClasses, Summary},
     columns::Columns,
     group::{Group, Groups, StoredGroup, group_length},
-    listing::{Listing, Part},
+    listing::Listing,
+    parts::{Old, Part, Parts},
     row::{Facts, NewRow, Row, request_id_hash},
     table::IndexError,
 };
 use self::{
     listing::{KnownSegment, Unstored},
     packed::Unpacker,
+    parts::Loading,
     rows::{Filed, FullChunk, Place, RowFiles},
     snapshot::Snapshot,
     table::{Batch, Table},
@@ -84,31 +87,32 @@ impl Index {
             }
             _ => broken = true,
         })?;
-        for (session, listing) in &mut listings {
-            let parts = &mut listing.parts;
-            let is_whole = rows.summaries(*session, listing.filed, |summary, place| {
-                if parts.is_empty() {
-                    parts.reserve_exact(listing.filed.count());
-                }
-                parts.push(Part::stored(summary, Some(place)));
-            });
-            if !is_whole {
-                parts.clear();
-            }
-            let places = parts.iter().filter_map(|part| part.place);
-            listing.is_broken = !is_whole || !parts.is_empty() && !rows.have(*session, places);
-        }
+        let mut others: BTreeMap<SessionId, Vec<Part>> = BTreeMap::new();
         table.scan(b"d", &mut |key, value| match (parse_key(key), Summary::from_bytes(value)) {
             (Some((session, _)), Some(summary)) => {
-                listings.entry(session).or_default().parts.push(Part::stored(summary, None));
+                others.entry(session).or_default().push(Part::stored(summary, None));
             }
             _ => broken = true,
         })?;
+        let mut files = 0;
+        for (session, listing) in &mut listings {
+            let filed = listing.filed;
+            let mut loading = Loading::of(filed.count(), files < rows::MAX_OPEN);
+            let (is_whole, file) = rows.summaries(*session, filed, |summary, place| loading.add(summary, place));
+            if !is_whole {
+                loading = Loading::default();
+            }
+            let is_there = filed.count() == 0 || rows.have(*session, loading.end(), loading.places());
+            listing.is_broken = !is_whole || !is_there;
+            listing.parts = loading.done(file, filed, others.remove(session).unwrap_or_default());
+            files += usize::from(listing.parts.has_file());
+        }
+        for (session, parts) in others {
+            listings.entry(session).or_default().parts = Loading::default().done(None, Filed::default(), parts);
+        }
         if broken {
             return Err(IndexError("it has entries that this program never wrote".to_owned()));
         }
-        // Chunks that weren't full when the log was closed come between others.
-        listings.values_mut().for_each(|listing| listing.parts.sort_unstable_by_key(|part| part.summary.first));
         rows.retain(|session| listings.contains_key(&session)).map_err(IndexError::of_rows)?;
         let stored = Stored::Table(table, rows);
         Ok((Self { listings: Mutex::new(listings), ..Self::of(stored) }, known))
@@ -139,6 +143,11 @@ impl Index {
     /// The listings. Don't do I/O while holding the lock.
     pub(crate) fn listings(&self) -> MutexGuard<'_, BTreeMap<SessionId, Listing>> {
         self.listings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The parts of a session, which may be read without the lock of the listings.
+    pub(crate) fn parts(&self, session: SessionId) -> Option<Parts> {
+        self.listings().get(&session).map(|listing| listing.parts.clone())
     }
 
     /// The rows of a part.
@@ -220,9 +229,9 @@ impl Index {
             Ok(stored) => return Ok(Some(stored)),
             Err(error) => error,
         };
-        let now = self.listings().get(&session).and_then(|listing| {
-            let at = listing.parts.binary_search_by_key(&part.summary.first, |part| part.summary.first).ok()?;
-            listing.parts[at].place
+        let now = self.parts(session).and_then(|parts| {
+            let now = parts.first_after(|now| now.summary.first < part.summary.first)?;
+            now.place.filter(|_| now.summary.first == part.summary.first)
         });
         match now {
             None => Ok(None),
@@ -309,14 +318,14 @@ impl Index {
         let Stored::Table(table, rows) = self.stored else { return Ok(self) };
         let mut sizes: Vec<(u64, SessionId)> = {
             let listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
-            let stored = listings.iter().filter(|(_, listing)| listing.parts.iter().any(|part| part.place.is_some()));
+            let stored = listings.iter().filter(|(_, listing)| listing.filed.count() > 0);
             stored.map(|(session, listing)| (listing.exchanges(), *session)).collect()
         };
         sizes.sort_unstable_by(|one, other| other.cmp(one));
         let mut snapshot = Snapshot::of(&table, dir)?;
         for (_, session) in sizes.iter().skip(rows::MAX_OPEN) {
-            let parts = self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned();
-            for part in parts.iter().flat_map(|listing| &listing.parts) {
+            let listing = self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned();
+            for part in listing.iter().flat_map(|listing| listing.parts.iter()) {
                 let Some(place) = part.place else { continue };
                 for kind in [b'c', b'k'] {
                     let stored = rows.read(*session, place.of(kind)).map_err(IndexError::of_rows)?;
@@ -456,7 +465,7 @@ mod tests {
         let mut listing = Listing::default();
         fill(&mut listing, 0);
         index.store_listing(session, &mut listing).unwrap();
-        let part = listing.parts[0].clone();
+        let part = listing.parts.last().unwrap().clone();
         index.listings().insert(session, listing);
         part
     }
@@ -616,7 +625,7 @@ mod tests {
         let listing = index.listings().remove(&session).unwrap();
         assert_eq!(rows(&listing), expected);
         let mut sequence = 0;
-        for part in &listing.parts {
+        for part in listing.parts.iter() {
             let (chunk, columns) = (index.chunk(session, part).unwrap(), index.columns(session, part).unwrap());
             assert_eq!(columns, Columns::of(&chunk));
             for row in &chunk.rows {
@@ -628,6 +637,35 @@ mod tests {
         // However large they are, few rows are kept unpacked.
         let cached: usize = index.cache.lock().unwrap().iter().map(|(_, chunk)| chunk.rows.len()).sum();
         assert!((2048..=CACHED_ROWS).contains(&cached), "{cached}");
+    }
+
+    #[test]
+    fn all_chunks_of_long_sessions_are_known_however_many_sessions_there_are() {
+        const CHUNKS: u64 = 300;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let (index, _) = Index::open(&path).unwrap();
+        let Stored::Table(table, rows) = &index.stored else { panic!("it has no table") };
+        let summary = |number| Summary::of(&Row { sequence: number + 1, ..Row::read(&[0; row::ROW]).unwrap() });
+        let chunks: Vec<_> = (0..CHUNKS).map(|number| full(summary(number), vec![0; 10])).collect();
+        let sessions: Vec<SessionId> = (0..rows::MAX_OPEN as u64 + 3).map(|at| SessionId::from_parts(at, 1)).collect();
+        let mut batch = Batch::default();
+        for session in &sessions {
+            let mut filed = Filed::default();
+            rows.append(*session, &mut filed, &chunks).unwrap();
+            batch.insert(&session_key(*session), write_session(filed, &[]));
+        }
+        table.apply(batch).unwrap();
+        drop(index);
+        let (index, _) = Index::open(&path).unwrap();
+        let listings = index.listings();
+        assert_eq!(listings.values().filter(|listing| listing.parts.has_file()).count(), rows::MAX_OPEN);
+        for session in &sessions {
+            let listing = &listings[session];
+            assert!(!listing.is_broken);
+            assert_eq!((listing.exchanges(), listing.parts.len() as u64), (CHUNKS, CHUNKS));
+            assert!(listing.parts.iter().map(|part| part.summary.first).eq(1..=CHUNKS));
+        }
     }
 
     #[test]

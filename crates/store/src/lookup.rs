@@ -4,7 +4,7 @@ use nightaudit_exchange::{ExchangeId, SessionId};
 use nightaudit_log::{Position, ReadError};
 
 use crate::{
-    index::{BlockAt, IndexError, Part, Row},
+    index::{BlockAt, IndexError, Part, Parts, Row},
     shared::Shared,
 };
 
@@ -42,13 +42,13 @@ impl Shared {
         wanted: impl Fn(&Row) -> bool,
         limit: usize,
     ) -> Result<Vec<Found>, ReadError> {
-        let mut parts: Vec<(SessionId, Part)> = Vec::new();
-        for (session, listing) in self.index.listings().iter() {
-            parts.extend(listing.parts.iter().filter(|part| may(part)).map(|part| (*session, part.clone())));
-        }
         let mut found = Vec::new();
-        for (session, part) in parts {
-            let chunk = self.index.chunk(session, &part)?;
+        let parts = self.all_parts();
+        for (session, part) in parts.iter().flat_map(|(id, parts)| parts.iter().map(move |part| (*id, part))) {
+            if !may(part) {
+                continue;
+            }
+            let chunk = self.index.chunk(session, part)?;
             for row in chunk.rows.iter().filter(|row| wanted(row)) {
                 let Some(at) = chunk.block(row) else { continue };
                 found.push(Found { id: row.id, position: position(session, row), at });
@@ -58,6 +58,11 @@ impl Shared {
             }
         }
         Ok(found)
+    }
+
+    /// The parts of all sessions, to be read without the lock of the listings.
+    fn all_parts(&self) -> Vec<(SessionId, Parts)> {
+        self.index.listings().iter().map(|(session, listing)| (*session, listing.parts.clone())).collect()
     }
 
     /// The first exchanges with this prefix of their ids.
@@ -85,12 +90,9 @@ impl Shared {
 
     /// The block that holds an exchange.
     pub(crate) fn locate(&self, session: SessionId, sequence: u64) -> Result<Option<BlockAt>, ReadError> {
-        let part = self.index.listings().get(&session).and_then(|listing| {
-            let part = listing.parts.partition_point(|part| part.summary.last < sequence);
-            listing.parts.get(part).cloned()
-        });
-        let Some(part) = part else { return Ok(None) };
-        let chunk = self.index.chunk(session, &part)?;
+        let Some(parts) = self.index.parts(session) else { return Ok(None) };
+        let Some(part) = parts.first_after(|part| part.summary.last < sequence) else { return Ok(None) };
+        let chunk = self.index.chunk(session, part)?;
         let row = chunk.rows.binary_search_by_key(&sequence, |row| row.sequence);
         Ok(row.ok().and_then(|row| chunk.block(&chunk.rows[row])))
     }
@@ -100,15 +102,15 @@ impl Shared {
         let Some(upto) = upto else { return 0 };
         let mut count = 0;
         let mut edges = Vec::new();
-        for (session, listing) in self.index.listings().iter() {
-            for part in &listing.parts {
+        for (session, parts) in self.all_parts() {
+            for part in parts.iter() {
                 let (first, last) = part.summary.written;
                 let inside = after.is_none_or(|after| first > after.written) && last < upto.written;
                 let outside = after.is_some_and(|after| last < after.written) || first > upto.written;
                 match (inside, outside) {
                     (true, _) => count += u64::from(part.summary.rows),
                     (_, true) => {}
-                    _ => edges.push((*session, part.clone())),
+                    _ => edges.push((session, part.clone())),
                 }
             }
         }

@@ -3,7 +3,7 @@
 use nightaudit_exchange::{Missing, SessionId};
 
 use crate::{
-    index::{Listing, Part},
+    index::{Listing, Parts},
     ledger::{Head, Note},
     shared::{Entry, Shared},
 };
@@ -55,8 +55,7 @@ impl Shared {
         let Some(head) = self.sessions().get(&session).map(|entry| entry.head) else { return };
         let missing = head.count.saturating_sub(here);
         let gaps = if missing > 0 {
-            // Of a long session there are many, so they are copied only for this.
-            let parts = self.index.listings().get(&session).map(|listing| listing.parts.clone()).unwrap_or_default();
+            let parts = self.index.parts(session).unwrap_or_default();
             self.gaps(session, &parts, head.last)
         } else {
             Vec::new()
@@ -70,7 +69,7 @@ impl Shared {
     }
 
     /// The number of a session's rows after this sequence number.
-    fn rows_after(&self, session: SessionId, parts: &[Part], sequence: u64) -> u64 {
+    fn rows_after(&self, session: SessionId, parts: &Parts, sequence: u64) -> u64 {
         let mut count = 0;
         for part in parts.iter().rev().take_while(|part| part.summary.last > sequence) {
             count += if part.summary.first > sequence {
@@ -84,7 +83,7 @@ impl Shared {
     }
 
     /// The ranges of sequence numbers up to `last` without a row.
-    fn gaps(&self, session: SessionId, parts: &[Part], last: u64) -> Vec<(u64, u64)> {
+    fn gaps(&self, session: SessionId, parts: &Parts, last: u64) -> Vec<(u64, u64)> {
         let (mut gaps, mut expected) = (Vec::<(u64, u64)>::new(), 1);
         let mut run = |first: u64, last: u64| {
             if first > expected {
@@ -95,7 +94,7 @@ impl Shared {
             }
             expected = expected.max(last + 1);
         };
-        for part in parts {
+        for part in parts.iter() {
             let summary = &part.summary;
             let is_dense = summary.last - summary.first + 1 == u64::from(summary.rows);
             let chunk = if is_dense { None } else { self.index.chunk(session, part).ok() };

@@ -41,7 +41,7 @@ impl Exchanges {
         let Query { filter, order, after, limit } = query;
         let resolve = |which: Option<&str>| which.map(|which| shared.resolve(which)).transpose();
         let (session, unwanted) = (resolve(filter.session.as_deref())?, resolve(filter.except_session())?);
-        let mut waiting = Vec::new();
+        let mut found = Vec::new();
         for (id, listing) in shared.index.listings().iter() {
             let Some((first, last)) = listing.written() else { continue };
             let beyond = match order {
@@ -52,8 +52,10 @@ impl Exchanges {
                 continue;
             }
             let from = if order == Order::Oldest { first } else { last };
-            waiting.push((from, Cursor::new(*id, listing.parts.clone(), order, after)));
+            found.push((from, *id, listing.parts.clone()));
         }
+        let cursor = |(from, id, parts)| (from, Cursor::new(id, parts, order, after));
+        let mut waiting: Vec<_> = found.into_iter().map(cursor).collect();
         waiting.sort_by_key(|(from, cursor)| (*from, cursor.session()));
         if order == Order::Oldest {
             waiting.reverse();

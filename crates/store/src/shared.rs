@@ -307,7 +307,7 @@ impl Shared {
     }
 
     fn view_of(&self, entry: &Entry, listing: Option<&Listing>) -> Session {
-        let parts = listing.map_or(&[][..], |listing| &listing.parts);
+        let whole = listing.and_then(|listing| listing.parts.whole());
         let meta = entry.meta.clone();
         Session {
             id: meta.id,
@@ -316,8 +316,8 @@ impl Shared {
             started: meta.started,
             ended: meta.ended,
             exchanges: listing.map_or(0, Listing::exchanges),
-            first: parts.iter().map(|part| part.summary.first_started()).min(),
-            last: parts.iter().map(|part| part.summary.last_started()).max(),
+            first: whole.map(|whole| whole.first_started()),
+            last: whole.map(|whole| whole.last_started()),
             bytes: entry.bytes,
             note: meta.note,
             unrecorded: meta.unrecorded,

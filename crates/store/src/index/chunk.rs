@@ -229,6 +229,21 @@ impl Summary {
         self.statuses = self.statuses.with(StatusClasses::of(row.status));
     }
 
+    /// What is known of both chunks together.
+    pub(super) fn joined(self, other: Self) -> Self {
+        let (first, last) = if self.first <= other.first { (self, other) } else { (other, self) };
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            first: first.first,
+            last: last.last,
+            written: (first.written.0, last.written.1),
+            ids: (self.ids.0.min(other.ids.0), self.ids.1.max(other.ids.1)),
+            started: (self.started.0.min(other.started.0), self.started.1.max(other.started.1)),
+            ended: self.ended.max(other.ended),
+            statuses: self.statuses.with(other.statuses),
+        }
+    }
+
     pub(crate) fn first_started(&self) -> Timestamp {
         Timestamp::from_micros(self.started.0)
     }

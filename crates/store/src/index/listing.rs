@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{
     chunk::{BlockAt, Chunk, Summary},
+    parts::{Part, Parts},
     row::{NewRow, Row},
-    rows::{Filed, Place},
+    rows::Filed,
 };
 use crate::ledger::Head;
 
@@ -18,41 +19,10 @@ pub(crate) struct KnownSegment {
     pub(crate) length: u64,
 }
 
-/// A chunk, in memory or stored.
-#[derive(Debug, Clone)]
-pub(crate) struct Part {
-    pub(crate) summary: Summary,
-    pub(super) chunk: Option<Arc<Chunk>>,
-    /// How many rows the chunk may have.
-    capacity: usize,
-    /// How many of its rows are stored.
-    pub(super) stored: u32,
-    /// Where it is in the session's file, once it is full and stored.
-    pub(super) place: Option<Place>,
-}
-
-impl Part {
-    /// A part that is stored whole.
-    pub(super) fn stored(summary: Summary, place: Option<Place>) -> Self {
-        Self { summary, chunk: None, capacity: 0, stored: summary.rows, place }
-    }
-
-    /// Where its last row is, if its chunk is in memory.
-    fn last_block(&self) -> Option<BlockAt> {
-        let chunk = self.chunk.as_ref()?;
-        chunk.block(chunk.rows.last()?)
-    }
-
-    /// Whether its chunk is in memory and takes no more rows.
-    pub(super) fn is_full(&self) -> bool {
-        self.chunk.as_ref().is_some_and(|chunk| chunk.is_full(self.capacity))
-    }
-}
-
 /// The index of one session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listing {
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Parts,
     pub(crate) segments: Vec<KnownSegment>,
     /// The summaries in the session's file.
     pub(super) filed: Filed,
@@ -63,11 +33,11 @@ pub(crate) struct Listing {
 impl Listing {
     /// The first and last stamp of the session's exchanges.
     pub(crate) fn written(&self) -> Option<(u64, u64)> {
-        Some((self.parts.first()?.summary.written.0, self.parts.last()?.summary.written.1))
+        self.parts.written()
     }
 
     pub(crate) fn exchanges(&self) -> u64 {
-        self.parts.iter().map(|part| u64::from(part.summary.rows)).sum()
+        self.parts.rows()
     }
 
     /// The number of exchanges, and the last sequence number.
@@ -101,8 +71,9 @@ impl Listing {
     /// What to store: full chunks, and with `all` also the unfinished one.
     pub(super) fn unstored(&self, all: bool) -> Option<Unstored> {
         let new = |part: &&Part| part.stored < part.summary.rows && part.chunk.is_some() && (all || part.is_full());
-        let known = self.parts.iter().rposition(|part| part.stored == part.summary.rows).map_or(0, |at| at + 1);
-        let parts: Vec<Part> = self.parts[known..].iter().filter(new).cloned().collect();
+        let recent = self.parts.recent();
+        let known = recent.iter().rposition(|part| part.stored == part.summary.rows).map_or(0, |at| at + 1);
+        let parts: Vec<Part> = recent[known..].iter().filter(new).cloned().collect();
         let mut segments = self.segments.clone();
         if !all {
             // The last chunk may end within a block, and more blocks may follow, also in later segments: read them again.
@@ -120,8 +91,9 @@ impl Listing {
     pub(super) fn stored(&mut self, new: Unstored) {
         self.filed = new.filed;
         for part in new.parts {
-            let index = self.parts.partition_point(|known| known.summary.first < part.summary.first);
-            let Some(known) = self.parts.get_mut(index) else { continue };
+            let recent = self.parts.recent_mut();
+            let index = recent.partition_point(|known| known.summary.first < part.summary.first);
+            let Some(known) = recent.get_mut(index) else { continue };
             known.stored = part.summary.rows;
             known.place = part.place;
             if known.summary == part.summary && part.is_full() {

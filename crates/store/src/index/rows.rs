@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fs,
-    io::{self, BufReader, Read as _, Write as _},
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -146,9 +146,9 @@ impl Place {
         Some(Self { chunk: extent()?, columns: extent()? })
     }
 
-    /// Whether both are within a file of this length, of which nothing longer can be read.
-    fn fits(&self, length: u64) -> bool {
-        self.chunk.end() <= length && self.columns.end() <= length
+    /// The end of both.
+    pub(super) fn end(&self) -> u64 {
+        self.chunk.end().max(self.columns.end())
     }
 }
 
@@ -260,32 +260,24 @@ impl RowFiles {
 
     /// Passes on the summaries of a session's chunks, and where these are. Returns whether all are there as they were written;
     /// nothing of what was passed on counts if not.
-    pub(super) fn summaries(&self, session: SessionId, filed: Filed, mut each: impl FnMut(Summary, Place)) -> bool {
+    ///
+    /// The file is passed on, too, if there are any.
+    pub(super) fn summaries(
+        &self,
+        session: SessionId,
+        filed: Filed,
+        each: impl FnMut(Summary, Place),
+    ) -> (bool, Option<fs::File>) {
         if filed.count == 0 {
-            return true;
+            return (true, None);
         }
         let Ok(file) = private::open(fs::OpenOptions::new().read(true), &self.summaries_path(session)) else {
-            return false;
+            return (false, None);
         };
         if file.metadata().map_or(true, |file| file.len() < filed.end()) {
-            return false;
+            return (false, None);
         }
-        // Piece by piece: memory for all of them would be used only once.
-        let mut file = BufReader::with_capacity(ENTRY * 512, file);
-        let mut sum = 0;
-        for _ in 0..filed.count {
-            let mut entry = [0; ENTRY];
-            if file.read_exact(&mut entry).is_err() {
-                return false;
-            }
-            sum = crc32c::crc32c_append(sum, &entry);
-            let (summary, place) = entry.split_at(SUMMARY);
-            let (Some(summary), Some(place)) = (Summary::from_bytes(summary), Place::parse(place)) else {
-                return false;
-            };
-            each(summary, place);
-        }
-        sum == filed.sum
+        (read_summaries(&file, filed, each), Some(file))
     }
 
     /// Reads what is there.
@@ -315,9 +307,9 @@ impl RowFiles {
         synced
     }
 
-    /// Whether all these places are in the session's file. The contents of the last few are checked, too: after a power
-    /// failure, what was appended last may be missing.
-    pub(super) fn have(&self, session: SessionId, places: impl DoubleEndedIterator<Item = Place> + Clone) -> bool {
+    /// Whether the session's file has all places up to `end`, of which these are the last. The contents of the last few are
+    /// checked, too: after a power failure, what was appended last may be missing.
+    pub(super) fn have(&self, session: SessionId, end: u64, places: impl DoubleEndedIterator<Item = Place>) -> bool {
         /// How much of the end is read, in bytes: some 30,000 rows.
         const CHECKED: u64 = 1 << 20;
 
@@ -332,7 +324,7 @@ impl RowFiles {
             checked += u64::from(place.chunk.length) + u64::from(place.columns.length);
             is_due
         };
-        places.clone().all(|place| place.fits(length))
+        end <= length
             && places
                 .rev()
                 .take_while(is_due)
@@ -418,6 +410,30 @@ impl RowFiles {
     }
 }
 
+/// Passes on the summaries in a file of those, and where their chunks are. Returns whether all are there as they were written.
+pub(super) fn read_summaries(file: &fs::File, filed: Filed, mut each: impl FnMut(Summary, Place)) -> bool {
+    // Piece by piece: memory for all of them would be used only once.
+    let mut piece = vec![0; ENTRY * filed.count().min(512)];
+    let (mut at, mut sum) = (0, 0);
+    while at < filed.end() {
+        let length = usize::try_from(filed.end() - at).map_or(piece.len(), |left| left.min(piece.len()));
+        let entries = &mut piece[..length];
+        if file.read_exact_at(entries, at).is_err() {
+            return false;
+        }
+        at += length as u64;
+        sum = crc32c::crc32c_append(sum, entries);
+        for entry in entries.chunks_exact(ENTRY) {
+            let (summary, place) = entry.split_at(SUMMARY);
+            let (Some(summary), Some(place)) = (Summary::from_bytes(summary), Place::parse(place)) else {
+                return false;
+            };
+            each(summary, place);
+        }
+    }
+    sum == filed.sum
+}
+
 /// The folder of the files in that of an index.
 pub(super) fn dir(index: &Path) -> PathBuf {
     index.join("rows")
@@ -442,14 +458,18 @@ mod tests {
         rows.append(session, &mut Filed::default(), chunks).unwrap()
     }
 
+    fn have(rows: &RowFiles, session: SessionId, places: &[Place]) -> bool {
+        rows.have(session, places.iter().map(Place::end).max().unwrap_or(0), places.iter().copied())
+    }
+
     fn has(rows: &RowFiles, places: &[Place]) -> bool {
-        rows.have(session(1), places.iter().copied())
+        have(rows, session(1), places)
     }
 
     /// What is in the file of the first session's summaries; `None` if it isn't what was written.
     fn summaries(rows: &RowFiles, filed: Filed) -> Option<Vec<(Summary, Place)>> {
         let mut all = Vec::new();
-        rows.summaries(session(1), filed, |summary, place| all.push((summary, place))).then_some(all)
+        rows.summaries(session(1), filed, |summary, place| all.push((summary, place))).0.then_some(all)
     }
 
     fn files(dir: &Path) -> RowFiles {
@@ -470,7 +490,7 @@ mod tests {
         rows.sync().unwrap();
         assert!(rows.lock(&rows.open).len() <= MAX_OPEN && rows.size() == (330 + 3 * ENTRY as u64) * all.len() as u64);
         for (session, places) in &all {
-            assert!(rows.have(*session, places.iter().copied()));
+            assert!(have(&rows, *session, places));
             for (place, at) in places.iter().zip(0..) {
                 assert_eq!(rows.read(*session, place.chunk).unwrap(), [at; 100]);
                 assert_eq!(rows.read(*session, place.columns).unwrap(), [at + 100; 10]);
@@ -482,12 +502,12 @@ mod tests {
         }
         rows.retain(|known| known != session(0)).unwrap();
         rows.remove(session(1)).unwrap();
-        assert!(!rows.have(session(0), all[0].1.iter().copied()) && !has(&rows, &all[1].1));
+        assert!(!have(&rows, session(0), &all[0].1) && !has(&rows, &all[1].1));
         assert!(rows.read(session(1), all[1].1[0].chunk).is_err());
         for gone in [0, 1] {
             assert!(!rows.path(session(gone)).exists() && !rows.summaries_path(session(gone)).exists());
         }
-        assert!(rows.have(session(2), all[2].1.iter().copied()));
+        assert!(have(&rows, session(2), &all[2].1));
     }
 
     #[test]

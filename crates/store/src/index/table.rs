@@ -150,7 +150,8 @@ fn segment_size(path: &Path) -> Option<usize> {
     let conf = private::open(fs::OpenOptions::new().read(true), &path.join("conf")).ok()?;
     let mut text = Vec::new();
     conf.take(4096).read_to_end(&mut text).ok()?;
-    let size = String::from_utf8_lossy(&text).lines().find_map(|line| line.strip_prefix("segment_size: ")?.parse().ok());
+    let size =
+        String::from_utf8_lossy(&text).lines().find_map(|line| line.strip_prefix("segment_size: ")?.parse().ok());
     size.filter(|size: &usize| size.is_power_of_two() && (SEGMENT..=1 << 20).contains(size))
 }
 
@@ -195,7 +196,9 @@ mod tests {
     fn whatever_is_in_the_file_with_the_size_of_segments_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
         Table::open(dir.path()).unwrap().0.close().unwrap();
-        for conf in ["", "segment_size: 0", "segment_size: 3", "segment_size: 18446744073709551616", "segment_size: 8388608"] {
+        for conf in
+            ["", "segment_size: 0", "segment_size: 3", "segment_size: 18446744073709551616", "segment_size: 8388608"]
+        {
             fs::write(dir.path().join("conf"), conf).unwrap();
             assert_eq!(segment_size(dir.path()), None, "{conf}");
             // Without panic.

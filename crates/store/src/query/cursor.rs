@@ -6,7 +6,7 @@ use nightaudit_exchange::SessionId;
 use nightaudit_log::{Order, Position, ReadError};
 
 use crate::{
-    index::{BlockAt, Chunk, Index, Part},
+    index::{BlockAt, Chunk, Index, Old, Part, Parts},
     row_filter::RowFilter,
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Cursor {
     session: SessionId,
     /// The parts not started, the next one last.
     parts: Vec<Part>,
+    /// Those that come after them if the newest come first.
+    old: Option<Arc<Old>>,
     order: Order,
     after: Option<Position>,
     /// The current chunk, and how many of its rows are done.
@@ -30,15 +32,29 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    pub(crate) fn new(session: SessionId, mut parts: Vec<Part>, order: Order, after: Option<Position>) -> Self {
+    pub(crate) fn new(session: SessionId, parts: Parts, order: Order, after: Option<Position>) -> Self {
+        let (mut old, mut parts) = parts.split();
         if order == Order::Oldest {
             parts.reverse();
+            let passed = |old: &Arc<Old>| after.is_some_and(|after| old.whole().written.1 < after.written);
+            if let Some(old) = old.take().filter(|old| !passed(old)) {
+                parts.extend(old.parts().iter().rev().cloned());
+            }
         }
-        Self { session, parts, order, after, chunk: None }
+        Self { session, parts, old, order, after, chunk: None }
     }
 
     pub(crate) fn session(&self) -> SessionId {
         self.session
+    }
+
+    fn next_part(&mut self) -> Option<Part> {
+        if self.parts.is_empty()
+            && let Some(old) = self.old.take()
+        {
+            self.parts = old.parts().to_vec();
+        }
+        self.parts.pop()
     }
 
     /// The next row that the filter matches.
@@ -66,7 +82,7 @@ impl Cursor {
                 }
                 self.chunk = None;
             }
-            let part = self.parts.pop()?;
+            let part = self.next_part()?;
             let summary = &part.summary;
             let passed = match self.order {
                 Order::Oldest => self.after.is_some_and(|after| summary.written.1 < after.written),

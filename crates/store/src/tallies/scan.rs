@@ -277,19 +277,21 @@ fn of_group(parts: &[Part]) -> Option<&[Part]> {
 
 /// The streams of a selection's sessions after a position, and how many rows the sessions have in all.
 fn streams(index: &Index, selection: &Selection, after: Option<Position>) -> (Vec<Stream>, u64) {
-    let mut streams = Vec::new();
+    let (mut streams, mut new) = (Vec::new(), Vec::new());
     let mut total = 0;
     for (session, listing) in index.listings().iter().filter(|(session, _)| selection.has(**session)) {
         total += listing.exchanges();
         let Some(last) = listing.parts.last().map(|part| &part.summary) else { continue };
         let end = Position { written: last.written.1, session: *session, sequence: last.last };
-        let from = listing.parts.partition_point(|part| {
+        new.push((*session, end, listing.parts.clone()));
+    }
+    for (session, end, parts) in new {
+        let parts = parts.after(|part| {
             let summary = &part.summary;
-            Some(Position { written: summary.written.1, session: *session, sequence: summary.last }) <= after
+            Some(Position { written: summary.written.1, session, sequence: summary.last }) <= after
         });
-        let parts: Vec<Part> = listing.parts[from..].to_vec();
         if !parts.is_empty() {
-            streams.push(Stream { session: *session, parts, next: 0, groups: None, open: None, end });
+            streams.push(Stream { session, parts, next: 0, groups: None, open: None, end });
         }
     }
     (streams, total)

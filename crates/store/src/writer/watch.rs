@@ -85,9 +85,9 @@ impl Writer {
 
     /// Counts the exchanges of a segment that is gone as missing.
     fn lose_segment(&self, session: SessionId, number: u32) -> Vec<(u64, u64)> {
-        let parts = self.shared.index.listings().get(&session).map(|listing| listing.parts.clone()).unwrap_or_default();
+        let parts = self.shared.index.parts(session).unwrap_or_default();
         let mut ranges = Vec::<(u64, u64)>::new();
-        for part in &parts {
+        for part in parts.iter() {
             let Ok(chunk) = self.shared.index.chunk(session, part) else { continue };
             for row in chunk.rows.iter().filter(|row| chunk.block(row).is_some_and(|block| block.segment == number)) {
                 match ranges.last_mut() {
