@@ -164,9 +164,10 @@ impl Index {
         }
         drop(cache);
         let missing = || IndexError(format!("the rows of session {session} from {} are missing", part.summary.first));
+        let other = || IndexError(format!("the index of session {session} was made anew while it was read: try again"));
         let stored = self.read(b'c', session, part)?;
         let chunk = stored.and_then(|stored| Chunk::from_bytes(&self.unpacker.unpack(&stored)?));
-        let chunk = Arc::new(chunk.ok_or_else(missing)?);
+        let chunk = Arc::new(part.rows_of(chunk.ok_or_else(missing)?).ok_or_else(other)?);
         cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rows = chunk.rows.len();
         let fits = |known: &&(_, Arc<Chunk>)| {
@@ -528,6 +529,30 @@ mod tests {
         let names =
             fs::read_dir(rows::dir(&path)).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         assert!(names.into_iter().all(|name| !name.ends_with(".damaged")), "it was taken for damaged");
+    }
+
+    #[test]
+    fn regression_an_index_made_anew_could_show_rows_twice_or_leave_them_out() {
+        let (dir, session) = (tempfile::tempdir().unwrap(), SessionId::from_parts(1, 1));
+        let (index, _) = Index::open(&dir.path().join("index")).unwrap();
+        let seen = stored(&index, session);
+        // With chunks that end elsewhere, and after rows that are gone.
+        for (rows, expected) in [(1..=512, Some(512)), (1..=700, Some(512)), (1..=300, None), (2..=513, None)] {
+            let mut chunk = Chunk::default();
+            for sequence in rows.clone() {
+                let row = Row { sequence, ..Row::read(&[0; row::ROW]).unwrap() };
+                chunk.push(row, ("rates/getAll", None), BlockAt { segment: 1, offset: 0 });
+            }
+            let Stored::Table(_, files) = &index.stored else { panic!("it has no table") };
+            let chunk = FullChunk::of(seen.summary, &chunk);
+            let place = files.append(session, &mut Filed::default(), &[chunk]).unwrap()[0];
+            index.cache.lock().unwrap().clear();
+            let read = index.chunk(session, &Part::stored(seen.summary, Some(place)));
+            assert_eq!(read.as_ref().ok().map(|chunk| chunk.rows.len()), expected, "{rows:?}");
+            assert!(
+                read.is_ok_and(|chunk| chunk.rows.iter().map(|row| row.sequence).eq(1..=512)) || expected.is_none()
+            );
+        }
     }
 
     #[test]

@@ -40,6 +40,15 @@ impl Part {
         chunk.block(chunk.rows.last()?)
     }
 
+    /// The rows that this part has of the chunk that is stored for it: since the part was seen, the chunk may have got more, or
+    /// the session's index been made anew. `None` if it hasn't all of them.
+    pub(super) fn rows_of(&self, mut chunk: Chunk) -> Option<Chunk> {
+        chunk.rows.truncate(self.summary.rows as usize);
+        let ends = chunk.rows.first().zip(chunk.rows.last()).map(|(first, last)| (first.sequence, last.sequence));
+        let is_whole = chunk.rows.len() == self.summary.rows as usize;
+        (is_whole && ends == Some((self.summary.first, self.summary.last))).then_some(chunk)
+    }
+
     /// Whether its chunk is in memory and takes no more rows.
     pub(super) fn is_full(&self) -> bool {
         self.chunk.as_ref().is_some_and(|chunk| chunk.is_full(self.capacity))
@@ -47,11 +56,14 @@ impl Part {
 }
 
 /// Parts in order. Of a long session, those before the last ones are read again when they are needed.
+///
+/// Cheap to clone: who reads them long, or from a file, does so without the lock of the listings. A change meanwhile copies
+/// those in memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parts {
     old: Option<Arc<Old>>,
     /// At least one if there are old ones.
-    new: Vec<Part>,
+    new: Arc<Vec<Part>>,
 }
 
 /// Stored parts that are in memory once one of them is needed.
@@ -131,16 +143,16 @@ impl Parts {
     }
 
     pub(super) fn last_mut(&mut self) -> Option<&mut Part> {
-        self.new.last_mut()
+        Arc::make_mut(&mut self.new).last_mut()
     }
 
     pub(super) fn push(&mut self, part: Part) {
-        self.new.push(part);
+        Arc::make_mut(&mut self.new).push(part);
     }
 
     /// All parts. The old ones are read when it comes to them.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Part> {
-        self.old.iter().flat_map(|old| old.parts()).chain(&self.new)
+        self.old.iter().flat_map(|old| old.parts()).chain(&*self.new)
     }
 
     /// The parts after those that are `passed`, which are the first ones.
@@ -161,7 +173,7 @@ impl Parts {
 
     /// The old ones, and the others.
     pub(crate) fn split(self) -> (Option<Arc<Old>>, Vec<Part>) {
-        (self.old, self.new)
+        (self.old, Arc::unwrap_or_clone(self.new))
     }
 
     /// Those that are in memory anyway: all that aren't stored, and more.
@@ -170,7 +182,7 @@ impl Parts {
     }
 
     pub(super) fn recent_mut(&mut self) -> &mut [Part] {
-        &mut self.new
+        Arc::make_mut(&mut self.new).as_mut_slice()
     }
 }
 
@@ -220,7 +232,7 @@ impl Loading {
         let (Some(mut whole), Some(file)) = (whole, file) else {
             new.append(&mut others);
             new.sort_unstable_by_key(|part| part.summary.first);
-            return Parts { old: None, new };
+            return Parts { old: None, new: Arc::new(new) };
         };
         let first = new.first().map_or(u64::MAX, |part| part.summary.first);
         let (old, mut later): (Vec<Part>, Vec<Part>) = others.into_iter().partition(|part| part.summary.first < first);
@@ -232,7 +244,7 @@ impl Loading {
         }
         let count = count + old.len();
         let old = Old { count, rows, whole, file, filed, others: old, parts: OnceLock::new() };
-        Parts { old: Some(Arc::new(old)), new }
+        Parts { old: Some(Arc::new(old)), new: Arc::new(new) }
     }
 }
 
