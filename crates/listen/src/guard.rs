@@ -137,7 +137,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             if !PREFACE.starts_with(start) {
                 return Some(Protocol::Http1);
             }
+            let was_idle = self.buffer.is_empty();
             match poll_fn(|cx| self.poll_fill(cx)).await {
+                // What it waits for now began with these bytes.
+                Fill::Read if was_idle => self.wait_timeout.reset(),
                 Fill::Read => {}
                 // A partial preface is left to head validation.
                 Fill::Ended | Fill::Broken | Fill::TimedOut if self.buffer.is_empty() => return None,
@@ -175,9 +178,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             Poll::Ready(Err(_)) => Poll::Ready(Fill::Broken),
             Poll::Ready(Ok(_)) => Poll::Ready(Fill::Read),
             Poll::Pending => {
-                let limit = match (&self.state, self.buffer.is_empty()) {
-                    (State::Head, true) => self.limits.idle_timeout,
-                    (State::Head, false) => self.limits.head_timeout,
+                let limit = match &self.state {
+                    State::Head if self.is_idle() => self.limits.idle_timeout,
+                    State::Head => self.limits.head_timeout,
                     // The service times bodies.
                     _ => return Poll::Pending,
                 };
@@ -187,13 +190,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
     }
 
+    /// Whether nothing of a head was received: a CR may be the start of an empty line.
+    fn is_idle(&self) -> bool {
+        b"\r".starts_with(&self.buffer)
+    }
+
     /// Takes a head from the buffer, reading more as needed; or passes one to hyper's.
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<()> {
+        let mut was_idle = false;
         loop {
             // Some clients send an extra CRLF after a body (RFC 9112, section 2.2).
             while self.searched < 2 && self.buffer.starts_with(b"\r\n") {
                 self.buffer.advance(2);
                 self.searched = 0;
+            }
+            if was_idle && !self.is_idle() {
+                // The wait for a request is over, and that for the rest of its head begins.
+                self.wait_timeout.reset();
             }
             match head::end(&self.buffer, self.searched) {
                 Err(fault) => {
@@ -220,6 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.refuse(self.limits.max_head, Fault { kind: RefusalKind::TooLarge, message });
                 return Poll::Ready(());
             }
+            was_idle = self.is_idle();
             if self.buffer.is_empty() {
                 self.searched = 0;
             }

@@ -68,6 +68,54 @@ async fn a_partial_head_is_refused_after_the_head_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn regression_a_head_in_two_pieces_after_a_pause_was_too_late_at_once() {
+    let head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (start, is_first) in [(&b""[..], true), (b"", false), (b"\r", false), (b"\r\n", false), (b"\r\n\r", false)] {
+        let (mut client, mut guard, heads) = guarded();
+        let sent = async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            client.write_all(start).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            if start.ends_with(b"\r") {
+                client.write_all(b"\n").await.unwrap();
+            }
+            // Longer than a head may take, since the connection became idle.
+            client.write_all(&head[..10]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            client.write_all(&head[10..]).await.unwrap();
+        };
+        let received = async {
+            if is_first {
+                assert_eq!(guard.protocol().await, Some(Protocol::Http1));
+            }
+            guard.read_exact(&mut vec![0; head.len()]).await.unwrap();
+        };
+        tokio::join!(received, sent);
+        assert_eq!(heads.pop().unwrap().unwrap().wire, &head[..], "{start:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_lines_are_no_request() {
+    let (mut client, mut guard, heads) = guarded();
+    let start = Instant::now();
+    let sent = async {
+        while start.elapsed().as_secs() < 500 && client.write_all(b"\r").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let _ = client.write_all(b"\n").await;
+        }
+    };
+    let mut read = [0; READ_SIZE];
+    tokio::select! {
+        // It is closed, or refused within such a line.
+        _ = guard.read(&mut read) => {}
+        () = sent => {}
+    }
+    assert!(start.elapsed() <= LIMITS.idle_timeout, "{:?}", start.elapsed());
+    assert!(heads.pop().is_none_or(|head| head.is_err_and(|refusal| refusal.kind == RefusalKind::Timeout)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_but_not_while_a_request_is_in_flight() {
     let (mut client, mut guard, heads) = guarded();
     client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
