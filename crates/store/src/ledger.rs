@@ -27,7 +27,7 @@ const MAX_NAME: usize = 200;
 /// The length of a line's digest in hexadecimal digits and the space after it.
 const PREFIX: usize = 65;
 /// The file is rewritten when more lines than this are out of date: whoever opens the log reads all of them.
-const MAX_STALE: usize = 64;
+const MAX_STALE: usize = 256;
 
 /// How many exchanges a session has recorded, and the end of its chain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +171,8 @@ pub(crate) struct Ledger {
     /// The last note of each session, also of those deleted since it was opened: until the index is stored without them,
     /// only that tells that they are not missing.
     written: BTreeMap<SessionId, Note>,
+    /// How many lines it must have to be rewritten once that failed.
+    tidy_at: usize,
     /// Whether some writes might not survive a power failure.
     unsynced: bool,
     /// Whether the file is being replaced, and so may be another than the one that is open.
@@ -179,18 +181,19 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Continues the ledger that was read, or creates it. It is rewritten if most of it is out of date or it is
-    /// damaged.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, read: Read) -> io::Result<Self> {
+    /// damaged; deletions are kept unless the index is known to be stored without them.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, read: Read, forgets_deleted: bool) -> io::Result<Self> {
         let path = path(dir);
         let Read { is_there, notes, damage, mut lines, mut end, mut digest } = read;
-        let written: BTreeMap<_, _> = notes.into_iter().filter(|(_, note)| !note.deleted).collect();
+        let written: BTreeMap<_, _> =
+            notes.into_iter().filter(|(_, note)| !(note.deleted && forgets_deleted)).collect();
         if !is_there || !damage.is_empty() || is_stale(lines, &written) {
             let (last, text) = whole(written.values());
             (lines, end, digest) = (written.len(), text.len() as u64, last);
             disk::replace(&**disk, &path, text.as_bytes())?;
         }
         let (disk, file) = (Arc::clone(disk), disk.open(&path)?);
-        Ok(Self { disk, file, path, lines, end, digest, written, unsynced: false, replacing: false })
+        Ok(Self { disk, file, path, lines, end, digest, written, tidy_at: 0, unsynced: false, replacing: false })
     }
 
     /// Writes the notes that are new. With `sync` they survive a power failure.
@@ -225,14 +228,16 @@ impl Ledger {
 
     /// Rewrites the file if most of it is out of date: it gains a line a second while something is recorded.
     fn tidy(&mut self) -> io::Result<()> {
+        let is_due = self.lines >= self.tidy_at && is_stale(self.lines, &self.written);
         // One that was deleted is reported, not created anew.
-        self.replacing |= is_stale(self.lines, &self.written) && self.file.is_at(&self.path)?;
+        self.replacing |= is_due && self.file.is_at(&self.path).unwrap_or(false);
         if !self.replacing {
             return Ok(());
         }
         let rewritten = self.rewrite();
-        // It can be appended to as before if it is still the same, as on a full disk.
+        // It can be appended to as before if it is still the same, as on a full disk. There the next attempt has time.
         self.replacing = rewritten.is_err() && !self.file.is_at(&self.path)?;
+        self.tidy_at = if rewritten.is_err() { self.lines + MAX_STALE } else { 0 };
         if self.replacing { rewritten } else { Ok(()) }
     }
 
@@ -274,7 +279,7 @@ mod tests {
 
     fn open(dir: &Path) -> Ledger {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-        Ledger::open(&disk, dir, read(dir).unwrap()).unwrap()
+        Ledger::open(&disk, dir, read(dir).unwrap(), true).unwrap()
     }
 
     fn write(dir: &Path, notes: impl IntoIterator<Item = Note>) {
@@ -322,6 +327,23 @@ mod tests {
         }
         assert!(longest > MAX_STALE && longest <= MAX_STALE + 2 * 3 + 1, "{longest}");
         assert!(!dir.path().join("ledger.new").exists());
+    }
+
+    #[test]
+    fn deletions_are_kept_until_the_index_is_known_to_be_without_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let deleted = Note::deleted(note(2, 0).session);
+        write(dir.path(), (0..MAX_STALE as u64 + 9).map(|count| note(1, count)).chain([note(2, 5), deleted.clone()]));
+        for forgets in [false, true] {
+            let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+            let mut ledger = Ledger::open(&disk, dir.path(), read(dir.path()).unwrap(), forgets).unwrap();
+            let known = read(dir.path()).unwrap();
+            assert_eq!(
+                (known.lines, known.notes.get(&deleted.session)),
+                (2 - usize::from(forgets), (!forgets).then_some(&deleted))
+            );
+            ledger.write((0..MAX_STALE as u64 + 9).map(|count| note(1, count)), true).unwrap();
+        }
     }
 
     #[test]

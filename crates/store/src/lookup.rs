@@ -44,10 +44,7 @@ impl Shared {
     ) -> Result<Vec<Found>, ReadError> {
         let mut found = Vec::new();
         let parts = self.all_parts();
-        for (session, part) in parts.iter().flat_map(|(id, parts)| parts.iter().map(move |part| (*id, part))) {
-            if !may(part) {
-                continue;
-            }
+        for (session, part) in parts.iter().flat_map(|(id, parts)| parts.that(&may).map(move |part| (*id, part))) {
             let chunk = self.index.chunk(session, part)?;
             for row in chunk.rows.iter().filter(|row| wanted(row)) {
                 let Some(at) = chunk.block(row) else { continue };
@@ -102,15 +99,17 @@ impl Shared {
         let Some(upto) = upto else { return 0 };
         let mut count = 0;
         let mut edges = Vec::new();
+        let may = |part: &Part| {
+            let (first, last) = part.summary.written;
+            after.is_none_or(|after| last >= after.written) && first <= upto.written
+        };
         for (session, parts) in self.all_parts() {
-            for part in parts.iter() {
+            for part in parts.that(&may) {
                 let (first, last) = part.summary.written;
-                let inside = after.is_none_or(|after| first > after.written) && last < upto.written;
-                let outside = after.is_some_and(|after| last < after.written) || first > upto.written;
-                match (inside, outside) {
-                    (true, _) => count += u64::from(part.summary.rows),
-                    (_, true) => {}
-                    _ => edges.push((session, part.clone())),
+                if after.is_none_or(|after| first > after.written) && last < upto.written {
+                    count += u64::from(part.summary.rows);
+                } else {
+                    edges.push((session, part.clone()));
                 }
             }
         }

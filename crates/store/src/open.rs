@@ -42,7 +42,9 @@ pub(crate) fn open_owned(
     let ledger = ledger::read(dir).map_err(failed("read the ledger of"))?;
     let (shared, opened) = prepare(config, found, &ledger, index, true, progress)?;
     complete_heads(&shared);
-    let ledger = Ledger::open(&config.disk, dir, ledger).map_err(failed("write the ledger of"))?;
+    // If the index could still list a session after a power failure, only the ledger tells that it was deleted.
+    let forgets_deleted = !ledger.notes.values().any(|note| note.deleted) || shared.index.flush().is_ok();
+    let ledger = Ledger::open(&config.disk, dir, ledger, forgets_deleted).map_err(failed("write the ledger of"))?;
     let _ = shared.ledger.set(Mutex::new(ledger));
     let mut notes = shared.notes();
     notes.extend(shared.vanished().values().cloned());

@@ -78,6 +78,8 @@ pub(crate) struct Old {
     /// Those that are not in the file.
     others: Vec<Part>,
     parts: OnceLock<Vec<Part>>,
+    /// All of them as one whose rows can't be read.
+    unreadable: [Part; 1],
 }
 
 impl Old {
@@ -88,7 +90,21 @@ impl Old {
 
     /// The parts. If their file was damaged meanwhile, it is one whose rows can't be read.
     pub(crate) fn parts(&self) -> &[Part] {
-        self.parts.get_or_init(|| self.read().unwrap_or_else(|| vec![Part::stored(self.whole, None)]))
+        if let Some(parts) = self.parts.get() {
+            return parts;
+        }
+        match self.read() {
+            Some(parts) => self.parts.get_or_init(|| parts),
+            // It may be read the next time.
+            None => {
+                tracing::warn!(
+                    first = self.whole.first,
+                    last = self.whole.last,
+                    "the index of a session can't be read; if it is damaged, it is made anew when the log is opened next"
+                );
+                &self.unreadable
+            }
+        }
     }
 
     fn read(&self) -> Option<Vec<Part>> {
@@ -155,6 +171,12 @@ impl Parts {
         self.old.iter().flat_map(|old| old.parts()).chain(&*self.new)
     }
 
+    /// The parts that may have what is looked for, which is also asked of the old ones together, before they are read.
+    pub(crate) fn that<'p>(&'p self, may: impl Fn(&Part) -> bool + Copy + 'p) -> impl Iterator<Item = &'p Part> {
+        let old = self.old.iter().filter(move |old| may(&old.unreadable[0]));
+        old.flat_map(|old| old.parts()).chain(&*self.new).filter(move |part| may(part))
+    }
+
     /// The parts after those that are `passed`, which are the first ones.
     pub(crate) fn after(&self, passed: impl Fn(&Part) -> bool) -> Vec<Part> {
         if self.old.is_none() || self.new.first().is_some_and(&passed) {
@@ -203,7 +225,7 @@ impl Loading {
     pub(super) fn of(count: usize, stays_open: bool) -> Self {
         let old = count.saturating_sub(RECENT);
         let old = if old < MIN_OLD || !stays_open { 0 } else { old };
-        Self { left: old, old, new: Vec::with_capacity(count - old), ..Self::default() }
+        Self { left: old, old, ..Self::default() }
     }
 
     pub(super) fn add(&mut self, summary: Summary, place: Place) {
@@ -243,7 +265,8 @@ impl Loading {
             whole = whole.joined(part.summary);
         }
         let count = count + old.len();
-        let old = Old { count, rows, whole, file, filed, others: old, parts: OnceLock::new() };
+        let unreadable = [Part::stored(whole, None)];
+        let old = Old { count, rows, whole, file, filed, others: old, parts: OnceLock::new(), unreadable };
         Parts { old: Some(Arc::new(old)), new: Arc::new(new) }
     }
 }

@@ -18,8 +18,8 @@ const VERSION: &[u8] = b"nightaudit index 5";
 const CAPACITY: u64 = 2 << 20;
 
 /// The size of sled's segments, in bytes. Whenever it is opened, it overwrites the rest of the last one and all that are free,
-/// and syncs them. A large index has more free ones; with sled's own size of 512 KiB that was 1.15 MiB each time. Values of more
-/// than a quarter of it get a file of their own; a chunk of 2,048 rows takes some 50 KiB.
+/// and syncs them. A large index has more free ones; with sled's own size of 512 KiB that was 1.15 MiB each time. A page of more
+/// than a quarter of it gets a file of its own, and a page may be a chunk of 2,048 rows, which takes some 50 KiB.
 const SEGMENT: usize = 256 << 10;
 
 /// Why the table can't be used.

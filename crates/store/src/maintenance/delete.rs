@@ -78,7 +78,7 @@ fn delete(config: &StoreConfig, shared: &Shared, session: SessionId) -> io::Resu
     let (dir, disk) = (&config.dir, &*config.disk);
     let is_of_it = |id: ExchangeId| matches!(shared.position_of(id), Ok(Some(position)) if position.session == session);
     journal::wipe(dir, is_of_it)?;
-    let record = || Ledger::open(&config.disk, dir, ledger::read(dir)?)?.write([Note::deleted(session)], true);
+    let record = || Ledger::open(&config.disk, dir, ledger::read(dir)?, false)?.write([Note::deleted(session)], true);
     let (folder, deletion) = (shared.folder(session), deletion::path(dir, session));
     if !folder.exists() {
         return record();

@@ -6,7 +6,7 @@ use nightaudit_exchange::SessionId;
 use nightaudit_log::{Order, Position, ReadError};
 
 use crate::{
-    index::{BlockAt, Chunk, Index, Old, Part, Parts},
+    index::{BlockAt, Chunk, Index, Old, Part, Parts, Summary},
     row_filter::RowFilter,
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct Cursor {
     session: SessionId,
     /// The parts not started, the next one last.
     parts: Vec<Part>,
-    /// Those that come after them if the newest come first.
+    /// Those that come before them if the oldest come first, otherwise after them.
     old: Option<Arc<Old>>,
     order: Order,
     after: Option<Position>,
@@ -33,13 +33,9 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     pub(crate) fn new(session: SessionId, parts: Parts, order: Order, after: Option<Position>) -> Self {
-        let (mut old, mut parts) = parts.split();
+        let (old, mut parts) = parts.split();
         if order == Order::Oldest {
             parts.reverse();
-            let passed = |old: &Arc<Old>| after.is_some_and(|after| old.whole().written.1 < after.written);
-            if let Some(old) = old.take().filter(|old| !passed(old)) {
-                parts.extend(old.parts().iter().rev().cloned());
-            }
         }
         Self { session, parts, old, order, after, chunk: None }
     }
@@ -48,13 +44,28 @@ impl Cursor {
         self.session
     }
 
-    fn next_part(&mut self) -> Option<Part> {
-        if self.parts.is_empty()
+    fn next_part(&mut self, filter: &RowFilter) -> Option<Part> {
+        if (self.order == Order::Oldest || self.parts.is_empty())
             && let Some(old) = self.old.take()
+            && !self.has_passed(old.whole())
+            && filter.may_match(old.whole())
         {
-            self.parts = old.parts().to_vec();
+            let mut parts = old.parts().to_vec();
+            if self.order == Order::Oldest {
+                parts.reverse();
+            }
+            self.parts.extend(parts);
         }
         self.parts.pop()
+    }
+
+    /// Whether all rows that are summarized come at or before the start.
+    fn has_passed(&self, summary: &Summary) -> bool {
+        let Some(after) = self.after else { return false };
+        match self.order {
+            Order::Oldest => summary.written.1 < after.written,
+            Order::Newest => summary.written.0 > after.written,
+        }
     }
 
     /// The next row that the filter matches.
@@ -82,13 +93,9 @@ impl Cursor {
                 }
                 self.chunk = None;
             }
-            let part = self.next_part()?;
+            let part = self.next_part(filter)?;
             let summary = &part.summary;
-            let passed = match self.order {
-                Order::Oldest => self.after.is_some_and(|after| summary.written.1 < after.written),
-                Order::Newest => self.after.is_some_and(|after| summary.written.0 > after.written),
-            };
-            if passed || filter.rules_out(index, self.session, &part) {
+            if self.has_passed(summary) || filter.rules_out(index, self.session, &part) {
                 continue;
             }
             match index.chunk(self.session, &part) {

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nightaudit_exchange::{Capture, Digest, Exchange, ExchangeId, Missing, Outcome};
-use nightaudit_store::{Check, Log, Query, SessionError, StoreConfig};
+use nightaudit_exchange::{Capture, Digest, Exchange, ExchangeId, Missing, Outcome, Timestamp};
+use nightaudit_store::{Check, DeleteTarget, Log, Query, SessionError, StoreConfig};
 
 use crate::{
     disks::{blocks, copy, segments},
@@ -528,4 +528,36 @@ fn regression_sessions_and_segments_removed_under_an_owner_were_noticed_only_at_
     fs::rename(&aside, &other).unwrap();
     let found = check(&data);
     assert!(found.is_whole() && found.exchanges == 84 + 79 + 2 + 1, "{found:?}");
+}
+
+#[test]
+fn regression_sessions_that_were_deleted_one_after_another_were_called_missing() {
+    const SESSIONS: u64 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let [data, killed, again] = ["data", "killed", "again"].map(|name| dir.path().join(name));
+    let log = Log::open(config(&data)).unwrap();
+    for number in 0..SESSIONS {
+        let name = format!("session {number:03}");
+        record_all(&log, [of(&name, number)]);
+        log.end_session(&name).unwrap();
+    }
+    drop(log);
+    copy(&data, &killed);
+
+    // The index still has them when it is opened next.
+    let deleted = Log::delete_unopened(&config(&data), DeleteTarget::EndedBefore(Timestamp::from_micros(i64::MAX)));
+    assert_eq!(deleted.unwrap().exchanges, SESSIONS);
+    assert_eq!(Log::open(config(&data)).unwrap().missing(), []);
+
+    // And it may have them again, if the process is killed before the index is on the disk, and the next one, too.
+    let log = Log::open(config(&killed)).unwrap();
+    (0..SESSIONS).for_each(|number| drop(log.delete_session(&format!("session {number:03}")).unwrap()));
+    copy(&killed, &again);
+    drop(log);
+    let log = Log::open(config(&again)).unwrap();
+    assert_eq!(log.missing(), []);
+    let last = dir.path().join("last");
+    copy(&again, &last);
+    drop(log);
+    assert_eq!(Log::open(config(&last)).unwrap().missing(), []);
 }

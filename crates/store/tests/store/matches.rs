@@ -1,10 +1,10 @@
 //! Places, counts and values of a filter's matches, against what reading every exchange gives.
 
 use nightaudit_exchange::{Capture, Exchange, Filter, Outcome, Timestamp};
-use nightaudit_log::{FacetCounts, Position, ReadLog, Start, Timeline};
+use nightaudit_log::{FacetCounts, Order, Position, ReadLog, Start, Timeline};
 use nightaudit_store::{Log, Query};
 
-use crate::support::{capture, config, record_all};
+use crate::support::{capture, config, id, record_all};
 
 fn filter(pairs: &[(&str, &str)]) -> Filter {
     Filter::from_query(pairs.iter().copied(), Timestamp::from_micros(0)).unwrap()
@@ -196,4 +196,81 @@ fn what_groups_of_chunks_count_is_what_the_exchanges_say() {
     log.end_session("one").unwrap();
     log.delete_session("one").unwrap();
     assert_eq!(rows(".groups").len(), 0);
+}
+
+#[test]
+fn a_long_session_is_the_same_after_the_log_was_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    // The texts of a chunk are bounded, so that these have a few exchanges each, and the session hundreds of them.
+    let kiosk = |number: u64| format!("Kiosk {number:04} {}", "x".repeat(6000));
+    let long = |number: u64| {
+        let mut capture = capture(number);
+        capture.session = Some(if number % 700 == 699 { "two" } else { "one" }.into());
+        capture.envelope.client = Some(kiosk(number).into());
+        capture
+    };
+    (0..3500).step_by(700).for_each(|start| record_all(&log, (start..start + 700).map(long)));
+    let newest = |log: &Log| -> Vec<_> {
+        let query = Query { order: Order::Newest, ..Query::default() };
+        log.query(query).unwrap().map(|exchange| exchange.unwrap()).collect()
+    };
+    let sessions = |log: &Log| {
+        let sessions = log.sessions().into_iter();
+        sessions.map(|session| (session.name, session.exchanges, session.first, session.last)).collect::<Vec<_>>()
+    };
+    let (all, sessions_before) = (everything(&log), sessions(&log));
+    let backwards: Vec<Exchange> = all.iter().rev().map(|(_, exchange)| exchange.clone()).collect();
+    assert!(all.len() == 3500 && newest(&log) == backwards);
+    drop(log);
+    let summaries = std::fs::read_dir(dir.path().join("index/rows")).unwrap().map(|file| file.unwrap());
+    let summaries = summaries.filter(|file| file.file_name().to_string_lossy().ends_with(".summaries"));
+    assert!(summaries.map(|file| file.metadata().unwrap().len()).max() > Some(300 * 100), "the chunks are few");
+
+    let noon = 1_795_435_200_000_000;
+    let since = Timestamp::from_micros(noon + 1_000_000).to_string();
+    let filters = [
+        filter(&[("operation", "customers/*")]),
+        filter(&[("status", "400"), ("session", "one")]),
+        filter(&[("status", "418")]),
+        filter(&[("client", "Kiosk 0005*")]),
+        filter(&[("since", &since), ("slower-than", "82ms")]),
+    ];
+    let same = |log: &Log, first: usize| {
+        // In another order each time: some commands read all of the index, and what they have read stays.
+        let mut checks: [&dyn Fn(); 5] = [
+            &|| assert!(newest(log) == backwards),
+            &|| assert!(everything(log) == all),
+            &|| assert_eq!(sessions(log), sessions_before),
+            &|| {
+                for number in [3000, 3499, 0, 2345, 699] {
+                    let found = log.get(id(number)).unwrap();
+                    assert_eq!(found.map(|found| found.envelope.client), Some(Some(kiosk(number))), "{number}");
+                }
+                assert!(log.missing().is_empty());
+            },
+            &|| filters.iter().for_each(|filter| check_places(log, filter, &matching(log, &all, filter).unwrap(), 3)),
+        ];
+        checks.rotate_left(first);
+        checks.iter().for_each(|check| check());
+    };
+    for first in 0..5 {
+        let log = if first % 2 == 0 {
+            Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap()
+        } else {
+            Log::open(config(dir.path())).unwrap()
+        };
+        same(&log, first);
+    }
+    // It goes on, and is kept, whatever of it was read.
+    let log = Log::open(config(dir.path())).unwrap();
+    record_all(&log, (3500..3600).map(long));
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    let now = everything(&log);
+    assert!(now[..3500] == all && now.len() == 3600);
+    filters.iter().for_each(|filter| check_places(&log, filter, &matching(&log, &now, filter).unwrap(), 3));
+    log.end_session("one").unwrap();
+    log.delete_session("one").unwrap();
+    assert_eq!(everything(&log).len(), 5);
 }
