@@ -325,8 +325,10 @@ impl Index {
         sizes.sort_unstable_by(|one, other| other.cmp(one));
         let mut snapshot = Snapshot::of(&table, dir)?;
         for (_, session) in sizes.iter().skip(rows::MAX_OPEN) {
-            let listing = self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned();
-            for part in listing.iter().flat_map(|listing| listing.parts.iter()) {
+            let listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+            let parts = listings.get(session).map(|listing| listing.parts.clone()).unwrap_or_default();
+            drop(listings);
+            for part in parts.iter() {
                 let Some(place) = part.place else { continue };
                 for kind in [b'c', b'k'] {
                     let stored = rows.read(*session, place.of(kind)).map_err(IndexError::of_rows)?;

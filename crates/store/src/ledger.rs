@@ -144,8 +144,8 @@ fn split(line: &[u8]) -> Option<(Digest, &[u8])> {
     Some((digest, json))
 }
 
-/// The lines of these notes from the file's beginning, and the digest of the last one.
-fn whole<'n>(notes: impl Iterator<Item = &'n Note>) -> (Digest, String) {
+/// The file with these notes and no others, and the digest of its last line.
+fn contents<'n>(notes: impl Iterator<Item = &'n Note>) -> (Digest, String) {
     notes.fold((Digest::of(GENESIS), String::new()), |(digest, text), note| {
         let (digest, line) = line(digest, note);
         (digest, text + &line)
@@ -168,10 +168,10 @@ pub(crate) struct Ledger {
     lines: usize,
     end: u64,
     digest: Digest,
-    /// The last note of each session, also of those deleted since it was opened: until the index is stored without them,
-    /// only that tells that they are not missing.
+    /// The last note of each session, also of deleted ones that the index may still list: only that tells that they are not
+    /// missing.
     written: BTreeMap<SessionId, Note>,
-    /// How many lines it must have to be rewritten once that failed.
+    /// How many lines it must have for the next attempt to rewrite it, if the last one failed.
     tidy_at: usize,
     /// Whether some writes might not survive a power failure.
     unsynced: bool,
@@ -188,7 +188,7 @@ impl Ledger {
         let written: BTreeMap<_, _> =
             notes.into_iter().filter(|(_, note)| !(note.deleted && forgets_deleted)).collect();
         if !is_there || !damage.is_empty() || is_stale(lines, &written) {
-            let (last, text) = whole(written.values());
+            let (last, text) = contents(written.values());
             (lines, end, digest) = (written.len(), text.len() as u64, last);
             disk::replace(&**disk, &path, text.as_bytes())?;
         }
@@ -242,7 +242,7 @@ impl Ledger {
     }
 
     fn rewrite(&mut self) -> io::Result<()> {
-        let (digest, text) = whole(self.written.values());
+        let (digest, text) = contents(self.written.values());
         disk::replace(&*self.disk, &self.path, text.as_bytes())?;
         self.file = self.disk.open(&self.path)?;
         (self.lines, self.end, self.digest) = (self.written.len(), text.len() as u64, digest);

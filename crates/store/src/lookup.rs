@@ -44,7 +44,8 @@ impl Shared {
     ) -> Result<Vec<Found>, ReadError> {
         let mut found = Vec::new();
         let parts = self.all_parts();
-        for (session, part) in parts.iter().flat_map(|(id, parts)| parts.that(&may).map(move |part| (*id, part))) {
+        for (session, part) in parts.iter().flat_map(|(id, parts)| parts.candidates(&may).map(move |part| (*id, part)))
+        {
             let chunk = self.index.chunk(session, part)?;
             for row in chunk.rows.iter().filter(|row| wanted(row)) {
                 let Some(at) = chunk.block(row) else { continue };
@@ -104,7 +105,7 @@ impl Shared {
             after.is_none_or(|after| last >= after.written) && first <= upto.written
         };
         for (session, parts) in self.all_parts() {
-            for part in parts.that(&may) {
+            for part in parts.candidates(&may) {
                 let (first, last) = part.summary.written;
                 if after.is_none_or(|after| first > after.written) && last < upto.written {
                     count += u64::from(part.summary.rows);

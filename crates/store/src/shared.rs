@@ -307,7 +307,7 @@ impl Shared {
     }
 
     fn view_of(&self, entry: &Entry, listing: Option<&Listing>) -> Session {
-        let whole = listing.and_then(|listing| listing.parts.whole());
+        let whole = listing.and_then(|listing| listing.parts.summary());
         let meta = entry.meta.clone();
         Session {
             id: meta.id,

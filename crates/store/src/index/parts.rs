@@ -71,21 +71,20 @@ pub(crate) struct Parts {
 pub(crate) struct Old {
     count: usize,
     rows: u64,
-    whole: Summary,
     /// The file that has them, up to where it was read when the index was opened; nothing before that changes.
     file: fs::File,
     filed: Filed,
     /// Those that are not in the file.
     others: Vec<Part>,
     parts: OnceLock<Vec<Part>>,
-    /// All of them as one whose rows can't be read.
-    unreadable: [Part; 1],
+    /// All of them as one, whose rows can't be read.
+    as_one: [Part; 1],
 }
 
 impl Old {
-    /// What all of them have.
-    pub(crate) fn whole(&self) -> &Summary {
-        &self.whole
+    /// What is known of all of them together.
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.as_one[0].summary
     }
 
     /// The parts. If their file was damaged meanwhile, it is one whose rows can't be read.
@@ -98,11 +97,11 @@ impl Old {
             // It may be read the next time.
             None => {
                 tracing::warn!(
-                    first = self.whole.first,
-                    last = self.whole.last,
+                    first = self.summary().first,
+                    last = self.summary().last,
                     "the index of a session can't be read; if it is damaged, it is made anew when the log is opened next"
                 );
-                &self.unreadable
+                &self.as_one
             }
         }
     }
@@ -144,13 +143,13 @@ impl Parts {
     /// The first and last stamp.
     pub(crate) fn written(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.new.first()?, self.new.last()?);
-        let first = self.old.as_ref().map_or(&first.summary, |old| &old.whole);
+        let first = self.old.as_ref().map_or(&first.summary, |old| old.summary());
         Some((first.written.0, last.summary.written.1))
     }
 
-    /// What all of them have.
-    pub(crate) fn whole(&self) -> Option<Summary> {
-        let old = self.old.iter().map(|old| old.whole);
+    /// What is known of all of them together.
+    pub(crate) fn summary(&self) -> Option<Summary> {
+        let old = self.old.iter().map(|old| *old.summary());
         old.chain(self.new.iter().map(|part| part.summary)).reduce(Summary::joined)
     }
 
@@ -172,8 +171,8 @@ impl Parts {
     }
 
     /// The parts that may have what is looked for, which is also asked of the old ones together, before they are read.
-    pub(crate) fn that<'p>(&'p self, may: impl Fn(&Part) -> bool + Copy + 'p) -> impl Iterator<Item = &'p Part> {
-        let old = self.old.iter().filter(move |old| may(&old.unreadable[0]));
+    pub(crate) fn candidates<'p>(&'p self, may: impl Fn(&Part) -> bool + Copy + 'p) -> impl Iterator<Item = &'p Part> {
+        let old = self.old.iter().filter(move |old| may(&old.as_one[0]));
         old.flat_map(|old| old.parts()).chain(&*self.new).filter(move |part| may(part))
     }
 
@@ -265,8 +264,8 @@ impl Loading {
             whole = whole.joined(part.summary);
         }
         let count = count + old.len();
-        let unreadable = [Part::stored(whole, None)];
-        let old = Old { count, rows, whole, file, filed, others: old, parts: OnceLock::new(), unreadable };
+        let as_one = [Part::stored(whole, None)];
+        let old = Old { count, rows, file, filed, others: old, parts: OnceLock::new(), as_one };
         Parts { old: Some(Arc::new(old)), new: Arc::new(new) }
     }
 }
@@ -345,7 +344,7 @@ mod tests {
             assert_eq!((parts.len(), parts.is_empty()), (all.len(), all.is_empty()));
             assert_eq!(parts.rows(), all.iter().map(|part| u64::from(part.summary.rows)).sum::<u64>());
             assert_eq!(parts.last().map(|part| part.summary), all.last().map(|part| part.summary));
-            let whole = parts.whole();
+            let whole = parts.summary();
             assert_eq!(whole.map(|whole| whole.started.0), all.iter().map(|part| part.summary.started.0).min());
             assert_eq!(whole.map(|whole| whole.started.1), all.iter().map(|part| part.summary.started.1).max());
             let written = all.first().map(|first| (first.summary.written.0, all[all.len() - 1].summary.written.1));

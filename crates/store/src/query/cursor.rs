@@ -47,8 +47,8 @@ impl Cursor {
     fn next_part(&mut self, filter: &RowFilter) -> Option<Part> {
         if (self.order == Order::Oldest || self.parts.is_empty())
             && let Some(old) = self.old.take()
-            && !self.has_passed(old.whole())
-            && filter.may_match(old.whole())
+            && !self.has_passed(old.summary())
+            && filter.may_match(old.summary())
         {
             let mut parts = old.parts().to_vec();
             if self.order == Order::Oldest {
