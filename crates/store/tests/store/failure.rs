@@ -93,14 +93,14 @@ fn regression_a_segment_that_a_full_disk_had_no_space_to_start_was_called_damage
         wait(receipt);
         drop(log);
         let begun = segments(&killed).pop().unwrap();
-        for left in [&fs::read(&begun).unwrap()[..], &[], &[0; 64], &[0; 4096]] {
+        for (number, left) in [&fs::read(&begun).unwrap()[..], &[], &[0; 64], &[0; 4096]].into_iter().enumerate() {
             fs::write(&begun, left).unwrap();
             let found = Log::open_read_only(&killed, &nightaudit_mews::API).unwrap();
             let check = found.check(&mut |_| {}).unwrap();
             assert_eq!((check.damage, check.missing, check.exchanges), (vec![], vec![], before), "{left:?}");
             assert!(!found.session("certification").unwrap().incomplete);
             // It is used by the next owner, and the index still fits.
-            let again = dir.path().join(format!("again-{}", left.len()));
+            let again = dir.path().join(format!("again-{number}"));
             copy(&killed, &again);
             let log = Log::open(config(&again)).unwrap();
             assert_eq!((&log.opened().rebuilt, &log.opened().damage), (&None, &vec![]), "{left:?}");
