@@ -17,9 +17,10 @@ const VERSION: &[u8] = b"nightaudit index 5";
 /// The bytes of pages that sled may cache, in addition to the last page of each of its 256 lists, whatever its size.
 const CAPACITY: u64 = 2 << 20;
 
-/// The size of sled's segments, in bytes: its own. Whenever it is opened, it overwrites the rest of the last one and all that are
-/// free, and syncs them.
-const SEGMENT: usize = 512 << 10;
+/// The size of sled's segments, in bytes. Whenever it is opened, it overwrites the rest of the last one and all that are free,
+/// and syncs them. A large index has more free ones; with sled's own size of 512 KiB that was 1.15 MiB each time. A page of more
+/// than a quarter of it gets a file of its own, and a page may be a chunk of 2,048 rows, which takes some 50 KiB.
+const SEGMENT: usize = 256 << 10;
 
 /// Why the table can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +153,7 @@ fn segment_size(path: &Path) -> Option<usize> {
     conf.take(4096).read_to_end(&mut text).ok()?;
     let size =
         String::from_utf8_lossy(&text).lines().find_map(|line| line.strip_prefix("segment_size: ")?.parse().ok());
-    size.filter(|size: &usize| size.is_power_of_two() && (128 << 10..=1 << 20).contains(size))
+    size.filter(|size: &usize| size.is_power_of_two() && (SEGMENT..=1 << 20).contains(size))
 }
 
 /// Waits until sled's file is unlocked: its threads may hold it for a moment after the table was dropped, and an index
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_table_keeps_the_size_of_its_segments() {
-        for (size, conf) in [(SEGMENT, None), (256 << 10, Some(256 << 10))] {
+        for (size, conf) in [(SEGMENT, None), (512 << 10, Some(512 << 10))] {
             let dir = tempfile::tempdir().unwrap();
             if let Some(size) = conf {
                 drop(sled::Config::new().path(dir.path()).segment_size(size).open().unwrap());
@@ -204,5 +205,24 @@ mod tests {
             // Without panic.
             let _ = Table::open(dir.path());
         }
+    }
+
+    #[test]
+    fn opening_a_table_that_much_was_written_to_overwrites_little() {
+        let dir = tempfile::tempdir().unwrap();
+        let (table, _) = Table::open(dir.path()).unwrap();
+        for number in 0..4000_u64 {
+            let mut batch = Batch::default();
+            batch.insert(b"s", [&number.to_le_bytes()[..], &[7; 2000]].concat());
+            table.apply(batch).unwrap();
+            // As it is every second.
+            if number % 16 == 0 {
+                table.flush().unwrap();
+            }
+        }
+        table.close().unwrap();
+        let (table, _) = Table::open(dir.path()).unwrap();
+        assert_eq!(table.get(b"s").unwrap().unwrap()[..8], 3999_u64.to_le_bytes());
+        assert!(table.size() < 1 << 20, "{}", table.size());
     }
 }
