@@ -14,6 +14,7 @@ use crate::{
     pipeline::{Completion, Report},
     records::{BlockBuilder, Records, SessionTail},
     shared::Shared,
+    spare::SpareCaptures,
     writer::{Control, Job, Rescues},
 };
 
@@ -24,8 +25,7 @@ const MAX_BATCH_BYTES: u64 = 4 << 20;
 /// Larger exchanges, in bytes of bodies, are encoded only once the writer is idle: encoding and packing take several
 /// times as much memory.
 const LARGE: u64 = 1 << 20;
-/// Maximum bytes of bodies of an exchange whose capture is returned to the thread that allocated it: a larger one may
-/// hold large buffers and is dropped at once.
+/// Maximum bytes of bodies of an exchange whose capture is used again: a larger one may hold large buffers.
 const MAX_RETURNED: u64 = 8 << 10;
 /// How long a batch is gathered under [`Durability::Batch`], so that not every request wakes the encoder.
 const GATHER: Duration = Duration::from_millis(3);
@@ -57,6 +57,8 @@ pub(crate) enum Message {
 pub(crate) struct Item {
     pub(crate) capture: Box<Capture>,
     pub(crate) completion: Completion,
+    /// Where the capture goes once it is encoded, if it is small.
+    pub(crate) spare: Option<Arc<SpareCaptures>>,
 }
 
 /// The session name of an exchange; `None` for the current session.
@@ -192,13 +194,12 @@ impl Encoder {
         if self.batch.completions.is_empty() {
             self.batch.stamp = self.shared.stamp();
         }
-        let Item { mut capture, mut completion } = item;
+        let Item { mut capture, completion, spare } = item;
         self.batch.bytes += completion.bytes;
         let encoded = self.encode(&mut capture);
-        if completion.bytes <= MAX_RETURNED && completion.notifier.is_some() {
-            completion.due.spent = Some(capture);
-        } else {
-            drop(capture);
+        match spare {
+            Some(spare) if completion.bytes <= MAX_RETURNED => spare.put(capture),
+            _ => drop(capture),
         }
         let was_small = completion.bytes < LARGE;
         self.batch.completions.push(completion);

@@ -69,6 +69,7 @@ mod segment;
 mod sent;
 mod session;
 mod shared;
+mod spare;
 mod spill;
 mod tallies;
 mod waiting;

@@ -184,7 +184,7 @@ impl Log {
             self.shared.permits.close();
             mpsc::channel().0
         });
-        Recorder { shared: Arc::clone(&self.shared), encoder, notifier: None }
+        Recorder { shared: Arc::clone(&self.shared), encoder, notifier: None, spare: None }
     }
 
     /// The tokens that the redactor has seen in this run; none of a read-only log.

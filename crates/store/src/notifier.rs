@@ -1,34 +1,16 @@
-//! Receipts and captures on their way back to the runtime that handed the exchanges over.
+//! Receipts on their way back to the runtime that handed the exchanges over.
 
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use nightaudit_exchange::Capture;
 use tokio::sync::{Notify, oneshot};
 
-/// What a runtime gets back for an exchange.
-pub(crate) struct Due {
-    /// The receipt, if one is awaited.
-    pub(crate) done: Option<oneshot::Sender<()>>,
-    /// The capture: freed on the thread that allocated it, which is cheaper.
-    pub(crate) spent: Option<Box<Capture>>,
+/// Resolves a receipt. The client may have disconnected.
+fn resolve(receipt: oneshot::Sender<()>) {
+    let _ = receipt.send(());
 }
-
-impl Due {
-    /// Resolves the receipt, and returns the capture.
-    fn deliver(self) -> Option<Box<Capture>> {
-        if let Some(done) = self.done {
-            // The client may have disconnected.
-            let _ = done.send(());
-        }
-        self.spent
-    }
-}
-
-/// Maximum number of captures that a runtime keeps to use their memory again: half a MiB to a MiB.
-const MAX_SPARE: usize = 128;
 
 /// The notifiers of a log.
 #[derive(Debug, Default)]
@@ -52,16 +34,13 @@ pub(crate) struct Signal {
     number: usize,
     queue: Mutex<Queue>,
     wake: Notify,
-    /// Captures without content, for their memory, which includes the boxes.
-    #[expect(clippy::vec_box)]
-    spare: Mutex<Vec<Box<Capture>>>,
 }
 
 /// What waits for the notifier. Bounded by what the notifier's own runtime hands over: one too busy to run the notifier
 /// is too busy to take requests.
 #[derive(Default)]
 struct Queue {
-    due: Vec<Due>,
+    due: Vec<oneshot::Sender<()>>,
     /// Whether either end is gone; nothing is queued then.
     closed: bool,
 }
@@ -79,38 +58,22 @@ impl Signal {
         self.number
     }
 
-    /// Returns a capture without content, if there is one.
-    pub(crate) fn spare(&self) -> Option<Box<Capture>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    /// Delivers these on the notifier's own runtime.
-    fn deliver(&self, due: Vec<Due>) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        for mut capture in due.into_iter().filter_map(Due::deliver) {
-            if spare.len() < MAX_SPARE {
-                capture.clear();
-                spare.push(capture);
-            }
-        }
-    }
-
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what is queued; `None` if that is nothing and nothing will come.
-    fn take(&self) -> Option<Vec<Due>> {
+    fn take(&self) -> Option<Vec<oneshot::Sender<()>>> {
         let mut queue = self.queue();
         (!queue.closed || !queue.due.is_empty()).then(|| mem::take(&mut queue.due))
     }
 
     /// Queues these for the notifier, or delivers them here if it is gone.
-    fn enqueue(&self, due: Vec<Due>) {
+    fn enqueue(&self, due: Vec<oneshot::Sender<()>>) {
         let mut queue = self.queue();
         if queue.closed {
             drop(queue);
-            due.into_iter().for_each(|due| drop(due.deliver()));
+            due.into_iter().for_each(resolve);
         } else {
             queue.due.extend(due);
             drop(queue);
@@ -118,7 +81,7 @@ impl Signal {
         }
     }
 
-    fn end(&self) -> Vec<Due> {
+    fn end(&self) -> Vec<oneshot::Sender<()>> {
         let mut queue = self.queue();
         queue.closed = true;
         mem::take(&mut queue.due)
@@ -133,14 +96,14 @@ impl Notifier {
             if due.is_empty() {
                 self.signal.wake.notified().await;
             }
-            self.signal.deliver(due);
+            due.into_iter().for_each(resolve);
         }
     }
 }
 
 impl Drop for Notifier {
     fn drop(&mut self) {
-        self.signal.end().into_iter().for_each(|due| drop(due.deliver()));
+        self.signal.end().into_iter().for_each(resolve);
     }
 }
 
@@ -157,14 +120,14 @@ impl Notifiers {
         (Arc::clone(&signal), Notifier { signal })
     }
 
-    /// Delivers each item through the notifier of its number.
-    pub(crate) fn deliver(&self, all: impl Iterator<Item = (Option<usize>, Due)>) {
+    /// Resolves each receipt through the notifier of its number.
+    pub(crate) fn deliver(&self, all: impl Iterator<Item = (Option<usize>, oneshot::Sender<()>)>) {
         let signals = self.signals().clone();
         let mut batches: Vec<Vec<_>> = signals.iter().map(|_| Vec::new()).collect();
         for (notifier, due) in all {
             match notifier.and_then(|notifier| batches.get_mut(notifier)) {
-                Some(batch) if due.done.is_some() || due.spent.is_some() => batch.push(due),
-                _ => drop(due.deliver()),
+                Some(batch) => batch.push(due),
+                None => resolve(due),
             }
         }
         for (signal, batch) in signals.iter().zip(batches).filter(|(_, batch)| !batch.is_empty()) {
@@ -187,9 +150,9 @@ impl Drop for Notifiers {
 mod tests {
     use super::*;
 
-    fn due(notifier: Option<usize>) -> ((Option<usize>, Due), oneshot::Receiver<()>) {
+    fn due(notifier: Option<usize>) -> ((Option<usize>, oneshot::Sender<()>), oneshot::Receiver<()>) {
         let (done, receipt) = oneshot::channel();
-        ((notifier, Due { done: Some(done), spent: None }), receipt)
+        ((notifier, done), receipt)
     }
 
     #[tokio::test]

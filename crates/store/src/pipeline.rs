@@ -1,8 +1,6 @@
 //! What the threads of the log pass on with an exchange.
 
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::notifier::Due;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What to do once an exchange is written.
 pub(crate) struct Completion {
@@ -12,7 +10,8 @@ pub(crate) struct Completion {
     pub(crate) slot: Option<u32>,
     /// The number of its notifier.
     pub(crate) notifier: Option<usize>,
-    pub(crate) due: Due,
+    /// Its receipt, if one is awaited.
+    pub(crate) done: Option<oneshot::Sender<()>>,
 }
 
 /// The writer finished a job other than records.

@@ -15,9 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::{
     config::{Durability, OnFailure},
     encoder::{Item, Message},
-    notifier::{Due, Notifier, Signal},
+    notifier::{Notifier, Signal},
     pipeline::Completion,
     shared::Shared,
+    spare::SpareCaptures,
 };
 
 /// Records exchanges. Cheap to clone; usable from any number of tasks at once.
@@ -27,6 +28,8 @@ pub struct Recorder {
     pub(crate) encoder: mpsc::Sender<Message>,
     /// What it shares with the notifier for its receipts.
     pub(crate) notifier: Option<Arc<Signal>>,
+    /// Where its captures go once they are encoded; `None` if they are dropped.
+    pub(crate) spare: Option<Arc<SpareCaptures>>,
 }
 
 impl Recorder {
@@ -35,14 +38,14 @@ impl Recorder {
     /// dropped.
     pub fn with_notifier(&self) -> (Self, Notifier) {
         let (signal, notifier) = self.shared.notifiers.register();
-        (Self { notifier: Some(signal), ..self.clone() }, notifier)
+        (Self { notifier: Some(signal), spare: Some(Arc::default()), ..self.clone() }, notifier)
     }
 
-    /// Returns a capture without content, whose memory served an exchange that is recorded; `None` if there is none, as
+    /// Returns a capture without content, whose memory served an exchange that is encoded; `None` if there is none, as
     /// without a notifier.
     #[must_use]
     pub fn spare(&self) -> Option<Box<Capture>> {
-        self.notifier.as_ref()?.spare()
+        self.spare.as_ref()?.take()
     }
 
     /// Returns the place for what can't be compressed of long bodies. There it is encrypted, and has no name.
@@ -168,9 +171,9 @@ impl QueuePermit {
             bytes,
             slot: self.slot.take(),
             notifier: self.recorder.notifier.as_ref().map(|signal| signal.number()),
-            due: Due { done, spent: None },
+            done,
         };
-        let item = Item { capture, completion };
+        let item = Item { capture, completion, spare: self.recorder.spare.clone() };
         // If the encoder is gone the log is closed, and `reserve` has failed since.
         if self.recorder.encoder.send(Message::Record(item)).is_err() {
             self.recorder.shared.remove_from_backlog(bytes);

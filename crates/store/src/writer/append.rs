@@ -143,10 +143,12 @@ impl Writer {
         }
         // A client may send its next request at once: make room first.
         self.shared.remove_from_backlog(bytes);
-        self.shared.notifiers.deliver(completions.into_iter().map(|Completion { permit, notifier, due, .. }| {
-            drop(permit);
-            (notifier, due)
-        }));
+        self.shared.notifiers.deliver(completions.into_iter().filter_map(
+            |Completion { permit, notifier, done, .. }| {
+                drop(permit);
+                Some((notifier, done?))
+            },
+        ));
     }
 
     /// Writes exchanges from elsewhere; returns how many were written.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use nightaudit_exchange::{Capture, CapturedBody, Exchange, Filter, Outcome, Pseudonym, chain};
-use nightaudit_store::{Durability, FindError, Log, Order, Query, StoreConfig};
+use nightaudit_store::{FindError, Log, Order, Query, StoreConfig};
 
 use crate::support::{ACCESS, CLIENT, capture, config, id, numbers, record, record_all, started, wait};
 
@@ -358,37 +358,6 @@ fn large_exchanges_among_small_ones_are_chained_and_read_alike() {
     }
     assert_eq!(log.close().recorded, 12);
     assert_eq!(log.check(&mut |_| {}).unwrap().exchanges, 12);
-}
-
-#[test]
-fn a_small_capture_is_freed_on_the_thread_of_its_notifier() {
-    /// Reports which thread drops it.
-    struct Teller(std::sync::mpsc::Sender<Option<String>>);
-    impl Drop for Teller {
-        fn drop(&mut self) {
-            let _ = self.0.send(std::thread::current().name().map(Into::into));
-        }
-    }
-
-    for durability in [Durability::Sync, Durability::Batch] {
-        let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(StoreConfig { durability, ..config(dir.path()) }).unwrap();
-        let (recorder, notifier) = log.recorder().with_notifier();
-        let running = std::thread::Builder::new().name("notifier".into()).spawn(move || wait(notifier.run())).unwrap();
-        let (sender, threads) = std::sync::mpsc::channel();
-        let drop_after = |bytes: usize| {
-            let mut capture = capture(bytes as u64);
-            let response = capture.response.as_mut().unwrap();
-            response.body = CapturedBody::whole(vec![b'x'; bytes].into());
-            response.body.held = Some(Box::new(Teller(sender.clone())));
-            wait(wait(recorder.reserve()).unwrap().record(capture));
-            threads.recv().unwrap().unwrap()
-        };
-        assert_eq!([drop_after(100), drop_after(100_000)], ["notifier", "log-encoder"]);
-        assert_eq!(log.close().recorded, 2);
-        drop((log, recorder));
-        running.join().unwrap();
-    }
 }
 
 #[test]

@@ -22,6 +22,24 @@ fn until(condition: impl Fn() -> bool) {
 }
 
 #[test]
+fn a_capture_comes_back_once_it_is_encoded_however_long_the_disk_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let config = StoreConfig { durability: Durability::Sync, disk: Arc::new(disk.clone()), ..config(dir.path()) };
+    let log = Log::open(config).unwrap();
+    record(&log, 0..1);
+    let (recorder, notifier) = log.recorder().with_notifier();
+    disk.hold();
+    let mut receipt = wait(recorder.reserve()).unwrap().record(capture(1));
+    until(|| recorder.spare().is_some() && disk.waiting() > 0);
+    assert!(poll(&mut receipt).is_none());
+    disk.release();
+    drop(notifier);
+    wait(receipt);
+    assert_eq!(log.close().recorded, 2);
+}
+
+#[test]
 fn a_failing_disk_refuses_and_loses_nothing() {
     for (error, words) in
         [(FULL, "No space left"), (BROKEN, "Input/output error"), (READ_ONLY, "Read-only file system")]
