@@ -24,10 +24,19 @@ impl Segment {
     }
 }
 
+/// The most steps of a pointer: JSON that is nested more deeply is refused by most readers, and takes a stack to write.
+const MAX_STEPS: usize = 100;
+
 /// Text that is not such a pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a JSON pointer: name a property like /UpdatedUtc, /Limitation/Cursor or /Items/*/Id")]
-pub struct InvalidPointer(String);
+pub enum InvalidPointer {
+    /// It isn't one at all.
+    #[error("`{0}` is not a JSON pointer: name a property like /UpdatedUtc, /Limitation/Cursor or /Items/*/Id")]
+    Form(String),
+    /// It leads too deep.
+    #[error("a JSON pointer of {0} steps leads too deep: {MAX_STEPS} are the most")]
+    TooDeep(usize),
+}
 
 impl Pointer {
     pub(crate) fn segments(&self) -> &[Segment] {
@@ -39,14 +48,15 @@ impl FromStr for Pointer {
     type Err = InvalidPointer;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidPointer(text.to_owned());
+        let invalid = || InvalidPointer::Form(text.to_owned());
         // The empty pointer is the whole body: nothing would be compared.
         let names = text.strip_prefix('/').ok_or_else(invalid)?;
         let segment = |name: &str| match name {
             "*" => Some(Segment::Any),
             _ => unescape(name).map(Segment::Named),
         };
-        names.split('/').map(segment).collect::<Option<Vec<_>>>().map(Self).ok_or_else(invalid)
+        let segments = names.split('/').map(segment).collect::<Option<Vec<_>>>().ok_or_else(invalid)?;
+        if segments.len() > MAX_STEPS { Err(InvalidPointer::TooDeep(segments.len())) } else { Ok(Self(segments)) }
     }
 }
 
@@ -86,6 +96,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn regression_a_pointer_of_thousands_of_steps_overflowed_the_stack() {
+        assert!("/a".repeat(MAX_STEPS).parse::<Pointer>().is_ok());
+        let refused = "/a".repeat(15_000).parse::<Pointer>().unwrap_err();
+        assert_eq!(refused.to_string(), "a JSON pointer of 15000 steps leads too deep: 100 are the most");
+    }
 
     #[test]
     fn what_names_no_place_is_refused() {
