@@ -4,8 +4,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use nightaudit_log::{SessionError, is_session_name};
 use nightaudit_mews::Environment;
 use nightaudit_proxy::{Origin, UpstreamConfig, UpstreamProxy};
 
@@ -119,9 +121,10 @@ impl Settings {
             (None, None) => return Err(layers.wrong("data", "this system has no default data folder: set one")),
         };
         let timeouts = &file.timeouts;
+        let within = |key: &str, period: Period| timeout(layers, &format!("timeouts.{key}"), period);
         let positive = |key: &str, period: Period| {
-            let key = format!("timeouts.{key}");
-            if period.0.is_zero() { Err(layers.wrong(&key, "must be greater than zero")) } else { Ok(period.0) }
+            let zero = || layers.wrong(&format!("timeouts.{key}"), "must be greater than zero");
+            if period.0.is_zero() { Err(zero()) } else { within(key, period) }
         };
         let mut proxy = nightaudit_proxy::ProxyConfig::new(
             &environment.name,
@@ -141,7 +144,7 @@ impl Settings {
             response_head: positive("response_head", timeouts.response_head)?,
             response_body: positive("response_body", timeouts.response_body)?,
             record: positive("record", timeouts.record)?,
-            upstream_idle: timeouts.upstream_idle.0,
+            upstream_idle: within("upstream_idle", timeouts.upstream_idle)?,
         };
         let faults = faults::config(layers, &file, &environment.name, [&proxy.api, &proxy.events])?;
         Ok(Self {
@@ -154,7 +157,7 @@ impl Settings {
                 head_timeout: positive("request_head", timeouts.request_head)?,
                 idle_timeout: positive("keep_alive", timeouts.keep_alive)?,
                 response_taken: positive("response_taken", timeouts.response_taken)?,
-                drain: timeouts.drain.0,
+                drain: within("drain", timeouts.drain)?,
             },
             store: store(layers, &file, &data, environment.name)?,
             archive: archive::config(layers, &file)?,
@@ -304,6 +307,9 @@ fn store(
         }
         Maybe(age) => age.map(|Period(age)| age),
     };
+    if !file.session.is_empty() && !is_session_name(&file.session) {
+        return Err(layers.wrong("session", SessionError::Name(file.session.clone()).to_string()));
+    }
     config.session = (!file.session.is_empty()).then(|| file.session.clone());
     config.environment = environment;
     Ok(config)
@@ -319,6 +325,12 @@ fn kept(layers: &Layers, file: &File) -> Result<(usize, usize), ConfigError> {
         return Err(layers.wrong("body.keep_total", message));
     }
     Ok(kept)
+}
+
+/// A timeout. Nobody waits for a year, and the clock ends somewhere.
+fn timeout(layers: &Layers, key: &str, period: Period) -> Result<Duration, ConfigError> {
+    const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    if period.0 > LONGEST { Err(layers.wrong(key, "must be a year (365d) at most")) } else { Ok(period.0) }
 }
 
 fn bytes(layers: &Layers, key: &str, size: Size, range: std::ops::RangeInclusive<u64>) -> Result<usize, ConfigError> {
@@ -458,6 +470,11 @@ mod tests {
         for (text, key) in [
             ("queue = 0", "queue"),
             ("queue = -1", "queue"),
+            ("session = \"a\\nb\"", "session"),
+            ("session = '  '", "session"),
+            ("[timeouts]\nresponse_head = '213503982334601d'", "timeouts.response_head"),
+            ("[timeouts]\nkeep_alive = '366d'", "timeouts.keep_alive"),
+            ("[timeouts]\ndrain = '400d'", "timeouts.drain"),
             ("max_head = '10 GiB'", "max_head"),
             ("max_backlog = '0 B'", "max_backlog"),
             ("max_backlog = '2 TiB'", "max_backlog"),
