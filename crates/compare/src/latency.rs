@@ -48,6 +48,10 @@ pub(crate) struct Tested {
 
 impl Latencies {
     pub(crate) fn note(&mut self, exchange: &Exchange) {
+        // A fault that was injected may have delayed it, and says nothing of Mews.
+        if exchange.fault.is_some() {
+            return;
+        }
         let times = &exchange.times_us;
         if let (Outcome::Answered, Some(sent), Some(end)) = (exchange.outcome, times.forwarded, times.response_end) {
             if self.0.is_none() {
@@ -98,6 +102,16 @@ fn differ(a: u64, b: u64, percent: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn regression_what_a_fault_delayed_was_said_of_mews() {
+        let mut latencies = Latencies::default();
+        let mut exchange = nightaudit_exchange::testing::sample();
+        latencies.note(&exchange);
+        exchange.fault = Some(Box::default());
+        latencies.note(&exchange);
+        assert_eq!(latencies.figures().map(|figures| figures.calls), Some(1));
+    }
 
     #[test]
     fn small_differences_dont_matter() {
