@@ -21,7 +21,7 @@ use crate::{
     after_help = "`nightaudit COMMAND --help` has details and examples.",
     after_long_help = "\
 Examples:
-  nightaudit try                             a demonstration, in half a minute
+  nightaudit try                             a demonstration, in a quarter of a minute
   nightaudit serve                           proxy Mews Demo on 127.0.0.1:8080
   nightaudit open                            see the traffic in the browser
   nightaudit tail --status 4xx,5xx           watch failed requests

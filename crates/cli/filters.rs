@@ -21,7 +21,7 @@ pub(crate) struct Filters {
     /// With this status: 429, 4xx, 500-599, or several separated by commas
     #[arg(long, value_name = "STATUS")]
     status: Vec<String>,
-    /// With this outcome: answered, refused, delayed, failed, interrupted, rejected or aborted
+    /// With this outcome: answered, refused, delayed, failed, faulted, interrupted, rejected or aborted
     #[arg(long, value_name = "OUTCOME")]
     outcome: Vec<String>,
     /// Started at or after this time: 10m (ago), 12:00 or 2026-11-23 12:00 (local), 2026-11-23T12:00:00Z

@@ -26,7 +26,7 @@ use crate::{commands::review::choose, complete, error::Usage};
 #[command(after_long_help = "\
 The contracts of Mews' operations are built in. `update` reads Mews' OpenAPI document or a checkout of its documentation
 (the folder `connector-api` of MewsSystems/open-api-docs) and stores the result in the data folder; every command then
-checks requests against it. `--builtin` reverts to the built-in contracts. Exported evidence always uses the built-in ones.
+checks requests against it, and exported evidence names it. `--builtin` reverts to the built-in contracts.
 
 Examples:
   nightaudit mews show customers/getAll

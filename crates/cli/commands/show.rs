@@ -195,14 +195,24 @@ impl Show {
     }
 }
 
+/// Why a body isn't there, and how long it was, if that is known.
+fn withheld(body: &Body) -> Option<String> {
+    let reason = body.withheld?.reason();
+    Some(if body.length == 0 {
+        format!("body not recorded: {reason}")
+    } else {
+        format!("{} withheld: {reason}", size(body.length))
+    })
+}
+
 fn write_bare(out: &mut dyn Write, exchange: &Exchange, request: bool, wire: bool) -> anyhow::Result<()> {
     let body = match (request, &exchange.response) {
         (true, _) => &exchange.request.body,
         (false, Some(response)) => &response.body,
         (false, None) => anyhow::bail!("exchange {} has no response", exchange.id),
     };
-    if let Some(withheld) = body.withheld {
-        tracing::warn!("{} withheld: {}", size(body.length), withheld.reason());
+    if let Some(withheld) = withheld(body) {
+        tracing::warn!("{withheld}");
     } else if body.truncated {
         tracing::warn!(
             "truncated: only the first {} of {} were recorded",
@@ -409,11 +419,11 @@ fn close(body: &Body) -> String {
 
 fn write_body(out: &mut dyn Write, body: &Body, cut: Option<usize>, otherwise: &str) -> io::Result<()> {
     let dim = Style::new().dimmed();
+    if let Some(withheld) = withheld(body) {
+        return writeln!(out, "{dim}{withheld}{dim:#}\n");
+    }
     if body.length == 0 {
         return Ok(());
-    }
-    if let Some(withheld) = body.withheld {
-        return writeln!(out, "{dim}{} withheld: {}{dim:#}\n", size(body.length), withheld.reason());
     }
     let (bytes, complete) = body.decoded();
     let Some(text) = str::from_utf8(&bytes).ok().filter(|text| !text.is_empty()) else {

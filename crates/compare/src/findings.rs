@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use nightaudit_exchange::{Exchange, ExchangeId, Outcome};
+use nightaudit_exchange::{Exchange, ExchangeId};
 use nightaudit_mews::{Contracts, FindingKind};
 
 /// The most places with findings, of all operations together.
@@ -34,17 +34,13 @@ impl Findings {
     /// Checks a request; `room` is how many more places there may be.
     pub(crate) fn note(&mut self, exchange: &Exchange, contracts: &Contracts, room: &mut usize) {
         let body = &exchange.request.body;
-        // The body of an interrupted request was not recorded.
-        let has_body = !body.truncated && body.withheld.is_none() && exchange.outcome != Outcome::Interrupted;
-        if exchange.request.method != "POST" || !has_body || !contracts.has(&exchange.operation) {
+        let is_whole = exchange.has_whole_request() && body.decoded().1;
+        if exchange.request.method != "POST" || !is_whole || !contracts.has(&exchange.operation) {
             return;
         }
-        let (bytes, true) = body.decoded() else { return };
         self.checked += 1;
-        let sent = exchange.started_at.to_string().strip_suffix('Z').and_then(|sent| sent.parse().ok());
-        for finding in contracts.check_sent(&exchange.operation, &bytes, sent) {
-            // A redacted value is not what was sent.
-            if finding.kind == FindingKind::More || finding.found.contains("REDACTED:") {
+        for finding in contracts.check_exchange(exchange) {
+            if finding.kind == FindingKind::More {
                 continue;
             }
             let key = (finding.kind, without_indices(&finding.pointer).into());

@@ -32,7 +32,7 @@ fn describe(exchange: &Exchange, contracts: &Contracts) -> Value {
     let why = unchecked(exchange, contracts);
     let mut findings = Vec::new();
     if why.is_none() {
-        findings = contracts.check(&exchange.operation, &exchange.request.body.decoded().0);
+        findings = contracts.check_exchange(exchange);
     }
     let findings: Vec<_> = findings
         .into_iter()
@@ -84,11 +84,15 @@ fn unchecked(exchange: &Exchange, contracts: &Contracts) -> Option<String> {
         return Some(format!("the documentation has no operation `{}`", exchange.operation));
     }
     if let Some(withheld) = body.withheld {
-        return Some(format!("the body of {} was withheld: {}", size(body.length), withheld.reason()));
+        let what = if body.length == 0 { "the body".to_owned() } else { format!("the body of {}", size(body.length)) };
+        return Some(format!("{what} was withheld: {}", withheld.reason()));
     }
     if body.truncated {
         let kept = size(body.bytes.len() as u64);
         return Some(format!("only the first {kept} of the {} of the body were recorded", size(body.length)));
+    }
+    if !exchange.has_whole_request() {
+        return Some(format!("its body may not have come whole: the request is {}", exchange.outcome));
     }
     None
 }

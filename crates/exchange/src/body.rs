@@ -45,6 +45,8 @@ pub enum Withheld {
     /// The file that the exchange was imported from doesn't have it. The length is as stated there, or 0; the digest is
     /// that of an empty body.
     Absent,
+    /// The proxy ended while the request was in flight. The length is 0, and the digest that of an empty body.
+    Interrupted,
 }
 
 impl Withheld {
@@ -56,6 +58,7 @@ impl Withheld {
             Self::Unreadable => "it is neither text nor a known file format",
             Self::TooComplex => "scanning it for tokens would take too long",
             Self::Absent => "the file that it was imported from doesn't have it",
+            Self::Interrupted => "the proxy ended while the request was in flight",
         }
     }
 
@@ -65,6 +68,7 @@ impl Withheld {
             Self::Unreadable => "unreadable",
             Self::TooComplex => "too-complex",
             Self::Absent => "absent",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -88,13 +92,13 @@ impl Body {
     /// A body that the file it was imported from doesn't have, of this length on the wire.
     #[must_use]
     pub fn absent(length: u64) -> Self {
-        Self {
-            length,
-            stored_sha256: Some(Digest::of(b"")),
-            truncated: true,
-            withheld: Some(Withheld::Absent),
-            ..Self::empty()
-        }
+        Self { length, ..Self::unrecorded(Withheld::Absent) }
+    }
+
+    /// A body of which nothing is known.
+    #[must_use]
+    pub fn unrecorded(why: Withheld) -> Self {
+        Self { stored_sha256: Some(Digest::of(b"")), truncated: true, withheld: Some(why), ..Self::empty() }
     }
 
     /// An empty body.

@@ -114,6 +114,22 @@ impl Exchange {
         !self.direction.is_outgoing()
     }
 
+    /// Whether all of the request's body came and is recorded, so that it can be judged. Of a request that the client broke off, only
+    /// its `Content-Length` tells.
+    #[must_use]
+    pub fn has_whole_request(&self) -> bool {
+        let Request { headers, body, .. } = &self.request;
+        let announced = || headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let came = match self.outcome {
+            // It was never parsed.
+            Outcome::Rejected => false,
+            Outcome::Interrupted => false,
+            Outcome::Aborted => announced().is_some_and(|length| length.value.parse() == Ok(body.length)),
+            _ => true,
+        };
+        came && !body.truncated && body.withheld.is_none()
+    }
+
     /// The status the client received; `None` without a response.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -471,6 +487,22 @@ message_json!(MessageJson for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_whole_if_all_of_it_came() {
+        let whole = crate::testing::sample();
+        assert!(whole.has_whole_request());
+        for outcome in [Outcome::Rejected, Outcome::Interrupted, Outcome::Aborted] {
+            assert!(!Exchange { outcome, ..whole.clone() }.has_whole_request(), "{outcome}");
+        }
+        let mut aborted = Exchange { outcome: Outcome::Aborted, ..whole };
+        for (length, is) in [(aborted.request.body.length + 1, false), (aborted.request.body.length, true)] {
+            aborted.request.headers = vec![Header { name: "content-length".into(), value: length.to_string().into() }];
+            assert_eq!(aborted.has_whole_request(), is, "{length}");
+        }
+        aborted.request.body = Body::unrecorded(crate::Withheld::Interrupted);
+        assert!(!aborted.has_whole_request());
+    }
 
     #[test]
     fn a_failure_kind_has_one_spelling_in_json_and_in_the_header() {

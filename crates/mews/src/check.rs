@@ -111,6 +111,15 @@ mod tests {
     }
 
     #[test]
+    fn regression_a_redacted_value_of_another_type_was_called_a_mismatch() {
+        let redacted = r#"{"States":"REDACTED:0123456789ab","Interval":{"StartUtc":"REDACTED:0123456789ab",
+            "EndUtc":"2026-01-31T00:00:00Z"},"Matrix":[["REDACTED:0123456789ab"]],"Extent":{"Orders":"REDACTED:0123456789ab"}}"#;
+        assert_eq!(findings(redacted), [""; 0]);
+        let sent = r#"{"Extent":{"Orders":"REDACTED:no pseudonym"}}"#;
+        assert_eq!(findings(sent), ["WrongType /Extent/Orders: expected a boolean, found a string"]);
+    }
+
+    #[test]
     fn nulls_are_as_good_as_nothing() {
         let nulls = r#"{"AccessToken":null,"LanguageCode":null,"States":null,"Interval":null,"Matrix":null,"Names":null,
             "Extent":{"Products":null}}"#;

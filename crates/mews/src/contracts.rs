@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::civil::DateTime;
+use nightaudit_exchange::Exchange;
 
 use crate::REVISION;
 use crate::catalogue::{Catalogue, Operation, Suggestion};
@@ -105,6 +106,16 @@ impl Contracts {
     /// Unknown operations have no findings.
     pub fn check(&self, operation: &str, body: &[u8]) -> Vec<Finding> {
         self.check_sent(operation, body, None)
+    }
+
+    /// Every mismatch of a recorded request, relative to the time at which it was sent. A request that isn't recorded whole has
+    /// none.
+    pub fn check_exchange(&self, exchange: &Exchange) -> Vec<Finding> {
+        if !exchange.has_whole_request() {
+            return Vec::new();
+        }
+        let sent = exchange.started_at.to_string().strip_suffix('Z').and_then(|sent| sent.parse().ok());
+        self.check_sent(&exchange.operation, &exchange.request.body.decoded().0, sent)
     }
 
     /// Like [`check`](Self::check), for a request sent at `sent` (UTC), relative to which some times are limited.

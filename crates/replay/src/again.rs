@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use memchr::memmem;
-use nightaudit_exchange::{Exchange, ExchangeId, Pseudonym};
+use nightaudit_exchange::{Exchange, ExchangeId, Outcome, Pseudonym, Withheld};
 use serde_json::Value;
 
 use crate::{
@@ -231,6 +231,8 @@ fn incomplete(exchange: &Exchange) -> Option<&'static str> {
         Some(withheld) => Some(withheld.reason()),
         None if body.truncated => Some("it was longer than `body.keep`"),
         None if body.masked => Some("an export masked values"),
+        // Earlier versions recorded it as empty.
+        None if exchange.outcome == Outcome::Interrupted => Some(Withheld::Interrupted.reason()),
         None => None,
     }
 }
@@ -295,7 +297,7 @@ fn percent_encoded(secret: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nightaudit_exchange::{Body, Header, Withheld};
+    use nightaudit_exchange::{Body, Header};
     use serde_json::json;
 
     use super::*;
@@ -384,6 +386,8 @@ mod tests {
         };
         let mut handshake = recorded("");
         handshake.response.as_mut().unwrap().status = 101;
+        let mut interrupted = recorded("");
+        interrupted.outcome = Outcome::Interrupted;
         let mut broken = recorded("");
         broken.request.url = "*".to_owned();
         let cases = [
@@ -392,6 +396,8 @@ mod tests {
             (truncated(Body { truncated: true, ..Body::whole("{".into()) }), "longer than `body.keep`"),
             (truncated(Body { withheld: Some(Withheld::Unreadable), ..Body::empty() }), "neither text nor"),
             (truncated(Body { masked: true, ..Body::empty() }), "masked"),
+            (truncated(Body::unrecorded(Withheld::Interrupted)), "the proxy ended while"),
+            (interrupted, "the proxy ended while"),
         ];
         for (exchange, named) in &cases {
             let error = Again::of(exchange, &Edits::default()).unwrap_err().to_string();

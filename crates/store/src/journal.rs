@@ -11,7 +11,7 @@ use std::{
 
 use nightaudit_exchange::{
     Api, Body, CallDirection, Envelope, Exchange, ExchangeId, Failure, FailureKind, JournalEntry, Outcome, Pseudonym,
-    Request, SessionId, TimesUs, Timestamp, WEBHOOK,
+    Request, SessionId, TimesUs, Timestamp, WEBHOOK, Withheld,
 };
 use serde::Deserialize;
 
@@ -246,7 +246,7 @@ impl Entry<'_> {
                 url: self.url.into_owned(),
                 http_version: Default::default(),
                 headers: Vec::new(),
-                body: Body::empty(),
+                body: Body::unrecorded(Withheld::Interrupted),
             },
             response: None,
             limit: None,

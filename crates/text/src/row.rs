@@ -178,14 +178,9 @@ fn origin(exchange: &Exchange) -> Option<&'static str> {
     }
 }
 
-/// Checks a request against its operation's contract. Truncated and withheld bodies can't be checked.
+/// The violations of a request's contract, as [`Contracts::check_exchange`] finds them.
 pub fn findings(exchange: &Exchange, contracts: &Contracts) -> Vec<String> {
-    let body = &exchange.request.body;
-    if body.truncated || body.withheld.is_some() || !contracts.has(&exchange.operation) {
-        return Vec::new();
-    }
-    let found = contracts.check(&exchange.operation, &body.decoded().0);
-    found.iter().map(|finding| plain(&finding.to_string())).collect()
+    contracts.check_exchange(exchange).iter().map(|finding| plain(&finding.to_string())).collect()
 }
 
 /// A column of the list.

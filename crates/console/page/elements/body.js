@@ -29,7 +29,8 @@ export function sizes(body) {
 export function remarksOn(body) {
 	const recorded = () => (body.wireBody === undefined ? decodedLength(body) : fromBase64(body.wireBody).length);
 	const remarks = [
-		body.withheld && (body.withheld === "absent" ? `Not in the file that it was imported from${body.bodyLength ? `, which states ${size(body.bodyLength)}` : ""}.` : `${size(body.bodyLength)} withheld, because it may contain tokens that can't be located (${body.withheld.replaceAll("-", " ")}).`),
+		body.withheld === "interrupted" && "Not recorded: the proxy ended while the request was in flight.",
+		body.withheld && body.withheld !== "interrupted" && (body.withheld === "absent" ? `Not in the file that it was imported from${body.bodyLength ? `, which states ${size(body.bodyLength)}` : ""}.` : `${size(body.bodyLength)} withheld, because it may contain tokens that can't be located (${body.withheld.replaceAll("-", " ")}).`),
 		body.truncated && !body.withheld && `Truncated: only the first ${size(recorded())} of ${size(body.bodyLength)} were recorded.`,
 		body.undecoded && `Not entirely valid ${body.contentEncoding}: shown as it was received.`,
 		body.masked && "Values were masked before export.",

@@ -63,7 +63,7 @@ impl InvalidFilter {
     }
 
     pub(super) fn outcome(value: &str) -> Self {
-        let accepted = "answered, refused, delayed, failed, interrupted, rejected or aborted";
+        let accepted = "answered, refused, delayed, failed, faulted, interrupted, rejected or aborted";
         Self::value("outcome", value, accepted)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use nightaudit_exchange::{FailureKind, Filter, Outcome};
+use nightaudit_exchange::{Body, FailureKind, Filter, Outcome, Withheld};
 use nightaudit_store::{Durability, Log, OnFailure, Query, StoreConfig};
 
 use crate::{
@@ -233,6 +233,8 @@ fn requests_in_flight_at_a_kill_show_as_interrupted_once() {
         assert_eq!(log.count(&interrupted).unwrap(), 4);
         let exchange = log.get(id(4)).unwrap().unwrap();
         assert_eq!(exchange.outcome, Outcome::Interrupted);
+        // What was not recorded is not said to be empty.
+        assert_eq!(exchange.request.body, Body::unrecorded(Withheld::Interrupted));
         assert_eq!(exchange.error.unwrap().kind, FailureKind::Interrupted);
         assert_eq!(exchange.request.url, "https://api.mews-demo.com/api/connector/v1/configuration/get");
         assert_eq!(exchange.operation, "configuration/get");
