@@ -161,7 +161,7 @@ impl Reviewer {
 
     /// Takes the next exchange of the session.
     ///
-    /// A part of a WebSocket only counts for the run's span: the handshake was the request.
+    /// A part of a WebSocket is no activity of the run: the handshake was the request.
     pub fn push(&mut self, exchange: &Exchange) {
         let fold = &mut self.fold;
         if fold.run.is_empty() {
@@ -170,7 +170,7 @@ impl Reviewer {
         let offset = self.clock.offset(exchange);
         // A webhook is none of the integration's calls, and goes to a host of its own.
         if exchange.is_webhook() {
-            fold.run.note_span(exchange, offset);
+            fold.run.note_record(exchange);
             if !note_left_out(&mut self.left_out, exchange)
                 && let Some(message) = fold.events.webhook(exchange, offset)
             {
@@ -185,7 +185,7 @@ impl Reviewer {
             self.order.push_in_time(Step::Reconnect(reconnect));
         }
         if exchange.web_socket.is_some() {
-            fold.run.note_span(exchange, offset);
+            fold.run.note_record(exchange);
             for message in fold.events.socket_messages(exchange, offset) {
                 self.order.push_in_time(Step::Message(message));
             }
@@ -193,7 +193,7 @@ impl Reviewer {
             return;
         }
         if note_left_out(&mut self.left_out, exchange) {
-            fold.run.note_span(exchange, offset);
+            fold.run.note_record(exchange);
             return;
         }
         fold.run.note(exchange, offset);

@@ -96,6 +96,7 @@ impl Default for RunPart {
 impl RunPart {
     /// Takes the next exchange in the order of the record.
     pub(crate) fn note(&mut self, exchange: &Exchange, offset: i64) {
+        self.note_record(exchange);
         self.note_span(exchange, offset);
         self.exchanges += 1;
         let outcomes = &mut self.outcomes;
@@ -113,13 +114,23 @@ impl RunPart {
         }
     }
 
-    /// Notes an exchange's time and sequence. For a part of a WebSocket that is all: it is not a request.
-    pub(crate) fn note_span(&mut self, exchange: &Exchange, offset: i64) {
+    /// Notes that an exchange is in the record. For a webhook, a part of a WebSocket and what is left out that is all: none
+    /// of them is a request of the run, so they show no activity.
+    pub(crate) fn note_record(&mut self, exchange: &Exchange) {
         if self.session.is_none() {
             self.session = Some(exchange.session);
             exchange.session_name.as_str().clone_into(&mut self.session_name);
             exchange.environment.as_str().clone_into(&mut self.environment);
         }
+        // The ids of webhooks are made apart.
+        if !exchange.is_webhook() {
+            self.starts.note(exchange.id);
+        }
+        self.records.note(exchange);
+    }
+
+    /// Notes from when to when a request lasted.
+    fn note_span(&mut self, exchange: &Exchange, offset: i64) {
         let begun = exchange.started_at.micros().saturating_add(offset);
         if self.first.is_none_or(|(at, ..)| begun < at) {
             self.first = Some((begun, exchange.started_at, exchange.id));
@@ -129,11 +140,6 @@ impl RunPart {
         if self.last.is_none_or(|(at, ..)| ended > at) {
             self.last = Some((ended, end, exchange.id));
         }
-        // The ids of webhooks are made apart.
-        if !exchange.is_webhook() {
-            self.starts.note(exchange.id);
-        }
-        self.records.note(exchange);
     }
 
     /// Takes the next fact in the order of sending.
@@ -142,18 +148,31 @@ impl RunPart {
         step.calls += 1;
         step.failed += u64::from(fact.failed());
         let at = fact.recorded_at();
-        if let Some((previous, from)) = self.previous {
-            let seconds = u64::try_from(fact.at.saturating_sub(previous) / 1_000_000).unwrap_or(0);
-            if seconds > 60 {
-                self.long_gaps += u64::from(seconds > self.quiet_s());
-                self.scheduled_gaps += u64::from(seconds > QUIET_S && seconds <= self.quiet_s());
-                self.gaps.push(Gap { from, to: at, seconds, ended_by: fact.id });
-                self.gaps.sort_by_key(|gap| std::cmp::Reverse(gap.seconds));
-                self.gaps.truncate(MOST_GAPS);
-            }
-        }
+        self.note_pause(fact.at, at, fact.id);
         if self.previous.is_none_or(|(previous, _)| previous <= fact.at) {
             self.previous = Some((fact.at, at));
+        }
+    }
+
+    /// Notes the pause since the latest call, or before the first one since the run began.
+    fn note_pause(&mut self, until: i64, to: Timestamp, ended_by: ExchangeId) {
+        let began = self.first.map(|(at, recorded, _)| (at, recorded));
+        let Some((previous, from)) = self.previous.or(began) else { return };
+        let seconds = u64::try_from(until.saturating_sub(previous) / 1_000_000).unwrap_or(0);
+        if seconds <= 60 {
+            return;
+        }
+        self.long_gaps += u64::from(seconds > self.quiet_s());
+        self.scheduled_gaps += u64::from(seconds > QUIET_S && seconds <= self.quiet_s());
+        self.gaps.push(Gap { from, to, seconds, ended_by });
+        self.gaps.sort_by_key(|gap| std::cmp::Reverse(gap.seconds));
+        self.gaps.truncate(MOST_GAPS);
+    }
+
+    /// Notes the pause from the last call to the end of the run, which may be a health check long afterwards.
+    fn note_last_pause(&mut self) {
+        if let Some((ended, end, id)) = self.last {
+            self.note_pause(ended, end, id);
         }
     }
 
@@ -198,7 +217,8 @@ impl RunPart {
         u64::try_from(micros / 1_000_000).unwrap_or(0)
     }
 
-    pub(crate) fn report(&self, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) -> Run {
+    pub(crate) fn report(&mut self, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) -> Run {
+        self.note_last_pause();
         let nodes = self.records.nodes();
         let missing = self.records.missing(&nodes).saturating_add(self.unrecorded);
         let hours: Vec<Hour> = self
@@ -240,18 +260,23 @@ impl RunPart {
         evidence
     }
 
+    fn raise_short(&self, run: &Run, findings: &mut Findings<'_>) {
+        let mut evidence = Evidence::default();
+        for (_, at, id) in self.first.iter().chain(&self.last) {
+            evidence.add(*id, *at);
+        }
+        evidence.count = 1;
+        let message = match self.first {
+            Some(_) => format!("The run took {}; Mews asks for 48 hours.", span(run.duration_s)),
+            None => "No request was sent; Mews asks for 48 hours.".to_owned(),
+        };
+        findings.raise(Rule::RunShort, None, message, &evidence);
+    }
+
     fn raise(&self, run: &Run, clock: &Clock, kind: IntegrationKind, findings: &mut Findings<'_>) {
-        if let Some(((_, first, first_id), (_, last, last_id))) = self.first.zip(self.last)
-            && run.duration_s < ASKED_S
-            // Private integrations have no minimum duration; they must call each operation instead.
-            && kind == IntegrationKind::Public
-        {
-            let message = format!("The run took {}; Mews asks for 48 hours.", span(run.duration_s));
-            let mut evidence = Evidence::default();
-            evidence.add(first_id, first);
-            evidence.add(last_id, last);
-            evidence.count = 1;
-            findings.raise(Rule::RunShort, None, message, &evidence);
+        // Private integrations have no minimum duration; they must call each operation instead.
+        if !self.is_empty() && run.duration_s < ASKED_S && kind == IntegrationKind::Public {
+            self.raise_short(run, findings);
         }
         if let Some(longest) = self.gaps.first().filter(|_| self.long_gaps > 0 && kind == IntegrationKind::Public) {
             let longest = span(longest.seconds);

@@ -19,7 +19,7 @@ pub struct Run {
     pub outcomes: OutcomeCounts,
     /// When the first request arrived.
     pub first: Option<Timestamp>,
-    /// When the last exchange ended.
+    /// When the last request's exchange ended.
     pub last: Option<Timestamp>,
     /// Seconds from the first to the last, on the corrected clock.
     pub duration_s: u64,
@@ -100,7 +100,7 @@ pub struct Hour {
     pub failed: u64,
 }
 
-/// A pause without a request.
+/// A pause without a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
@@ -110,7 +110,7 @@ pub struct Gap {
     pub to: Timestamp,
     /// Its length in seconds.
     pub seconds: u64,
-    /// The exchange that ended it.
+    /// The exchange that ended it; the last one for a pause at the end of the run.
     pub ended_by: ExchangeId,
 }
 

@@ -1,6 +1,7 @@
-//! What was said over a WebSocket is no request: it counts for the span of the run, and for nothing else.
+//! What Mews says by itself is no request: neither that nor what is left out shows that the integration was active.
 
 use crate::common::{events::*, *};
+use nightaudit_mews::Contracts;
 use nightaudit_review::{Declaration, Rule};
 
 #[test]
@@ -15,11 +16,45 @@ fn parts_of_a_websocket_change_nothing_in_the_review() {
 }
 
 #[test]
-fn a_part_shows_that_the_run_went_on() {
+fn regression_messages_of_mews_are_no_activity_of_the_run() {
     let mut calls = vec![handshake(0.0)];
     calls.extend((1..=3).map(|part| said(f64::from(part) * 20.0 * 3600.0, part)));
     let review = review(&session(calls), &Declaration::default());
-    assert_eq!((review.run.exchanges, review.run.duration_s), (1, 60 * 3600 + 1));
-    assert!(!review.findings.iter().any(|finding| finding.rule == Rule::RunShort), "{:?}", review.findings);
-    assert!(review.run.gaps.is_empty(), "{:?}", review.run.gaps);
+    // Mews spoke for 60 hours; the integration sent one request.
+    assert_eq!((review.run.exchanges, review.run.duration_s, review.run.missing), (1, 0, 0));
+    assert!(review.findings.iter().any(|finding| finding.rule == Rule::RunShort), "{:?}", review.findings);
+}
+
+#[test]
+fn regression_a_webhook_days_later_does_not_make_48_hours() {
+    let calls = [question(0.0, "a"), webhook(50.0 * 3600.0, &[("PaymentUpdated", "p")])];
+    let review = review(&session(calls.into()), &Declaration::default());
+    assert_eq!((review.run.exchanges, review.run.duration_s, review.run.missing), (1, 0, 0));
+    assert!(review.findings.iter().any(|finding| finding.rule == Rule::RunShort), "{:?}", review.findings);
+}
+
+#[test]
+fn regression_what_is_left_out_does_not_make_48_hours() {
+    let exchanges = session(vec![question(0.0, "a"), question(50.0 * 3600.0, "b")]);
+    let declared = |ids: &[String]| {
+        let lines: String = ids.iter().map(|id| format!("'{id}' = 'sent by hand'\n")).collect();
+        Declaration::read(&format!("[leave_out]\n{lines}"), &Contracts::built_in()).unwrap()
+    };
+    let ids: Vec<String> = exchanges.iter().map(|exchange| exchange.id.to_string()).collect();
+    for (ids, message) in [(&ids[1..], "The run took 0 s"), (&ids[..], "No request was sent")] {
+        let review = review(&exchanges, &declared(ids));
+        let short = review.findings.iter().find(|finding| finding.rule == Rule::RunShort).unwrap();
+        assert!(short.message.starts_with(message), "{}", short.message);
+    }
+}
+
+#[test]
+fn regression_a_health_check_days_later_ends_a_pause() {
+    for (first, last) in [(0.0, 49.0), (49.0, 0.0)] {
+        let mut check = question(last * 3600.0, "x").answer(404, "");
+        check.0.request.method = "GET".into();
+        check.0.operation = "/health".into();
+        let review = review(&session(vec![question(first * 3600.0, "a"), check]), &Declaration::default());
+        assert!(review.findings.iter().any(|finding| finding.rule == Rule::RunGap), "{:?}", review.findings);
+    }
 }

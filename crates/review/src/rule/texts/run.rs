@@ -7,7 +7,8 @@ pub(crate) const SHORT: Text = Text {
     why: "Mews asks for at least 48 hours of activity in the demo environment, from initial set-up to day-to-day \
           work, as at a real property. A shorter run shows too little of how an integration behaves: no night, \
           no second day, no refresh of what it caches. Raised when less than 48 hours lie between the first \
-          request and the end of the last.",
+          request and the end of the last. What Mews sends by itself, in webhooks and over WebSockets, and \
+          exchanges that the declaration leaves out show no activity.",
     advice: "Keep the integration running in the same session; `serve --session NAME` continues it after a \
              restart.",
 };
