@@ -77,6 +77,11 @@ impl Evidence {
         Ok(Box::new(ReportWriter { gathered: Gathered::new(self)?, out }))
     }
 
+    /// Whether the filter selects among the exchanges of a session, rather than whole sessions.
+    fn filters_exchanges(&self) -> bool {
+        self.filter.to_query().iter().any(|(flag, _)| flag.trim_end_matches('!') != "session")
+    }
+
     pub(crate) fn about(&self) -> About {
         About {
             filter: self.filter.to_query().into_iter().collect(),
@@ -117,6 +122,8 @@ pub(crate) struct Gathered {
     basis: Basis,
     unrecorded: BTreeMap<SessionId, u64>,
     missing: Vec<Missing>,
+    /// Whether exchanges of the sessions were left out by a filter.
+    filtered: bool,
     imported: BTreeMap<SessionId, Import>,
     nodes: Nodes,
     about: About,
@@ -136,6 +143,7 @@ impl Gathered {
             basis: evidence.basis.clone(),
             unrecorded: evidence.unrecorded.clone(),
             missing: evidence.missing.clone(),
+            filtered: evidence.filters_exchanges(),
             imported: evidence.imported.clone(),
             nodes: evidence.nodes.clone(),
             about: evidence.about(),
@@ -179,6 +187,7 @@ impl Gathered {
                 unrecorded: self.unrecorded.get(&session).copied().unwrap_or(0),
                 imported: self.imported.get(&session).copied(),
                 missing: self.missing.iter().find(|missing| missing.session == session).cloned(),
+                filtered: self.filtered,
                 ..SessionFacts::default()
             };
         }
@@ -190,6 +199,7 @@ impl Gathered {
                 .fold(0, |sum, count| sum.saturating_add(*count)),
             imported: nodes.iter().filter_map(|of| self.imported.get(&of.chain).copied()).reduce(Import::and),
             missing: None,
+            filtered: self.filtered,
             id: Some(session),
             nodes: nodes.iter().map(facts).collect(),
         };

@@ -3,7 +3,7 @@
 use crate::{
     declaration::{Declaration, IntegrationKind},
     findings::{count_of, span, thousands},
-    review::{Check, CheckState, EventChannel, OriginStatus, Review, WebhookReview},
+    review::{Check, CheckState, EventChannel, OriginStatus, Review, Run, WebhookReview},
     rule::{Rule, Severity},
 };
 
@@ -108,10 +108,7 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
                 _ => (statement.clone(), true),
             }
         }
-        "record" => match run.missing {
-            0 => (format!("{}, none missing", count_of(run.exchanges, "exchange")), has_calls),
-            missing => (format!("{} of {} missing", thousands(missing), thousands(run.exchanges + missing)), true),
-        },
+        "record" => record(run),
         "duration" => {
             let unit = if run.hour_s == 3600 { "hour" } else { "stretch" };
             let unit = match (run.total_hours, unit) {
@@ -276,6 +273,19 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
             }
         }
         _ => nothing(),
+    }
+}
+
+/// How complete the record is. Of a filtered one nobody can tell, but the log may know what it has lost.
+fn record(run: &Run) -> (String, bool) {
+    match (run.missing, run.filtered) {
+        (0, false) => (format!("{}, none missing", count_of(run.exchanges, "exchange")), run.exchanges > 0),
+        (missing, false) => (format!("{} of {} missing", thousands(missing), thousands(run.exchanges + missing)), true),
+        (0, true) => {
+            let seen = count_of(run.exchanges, "exchange");
+            (format!("{seen} after a filter, so it can't be told whether any are missing"), false)
+        }
+        (missing, true) => (format!("{} missing from the log", count_of(missing, "exchange")), true),
     }
 }
 

@@ -14,6 +14,8 @@ pub struct SessionFacts {
     pub imported: Option<Import>,
     /// The recorded exchanges that are no longer in the log; `None` for none.
     pub missing: Option<Missing>,
+    /// Whether only those of its exchanges are reviewed that match a filter. Gaps in their sequence then say nothing.
+    pub filtered: bool,
     /// The session's id if several nodes recorded it: on each it has another, which the exchanges have.
     pub id: Option<SessionId>,
     /// What those nodes recorded.
@@ -43,6 +45,7 @@ impl From<&Session> for SessionFacts {
             unrecorded: session.unrecorded,
             imported: session.imported,
             missing: None,
+            filtered: false,
             id: (!several.is_empty()).then_some(session.id),
             nodes: several.iter().map(node).collect(),
         };

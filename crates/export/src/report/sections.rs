@@ -242,7 +242,7 @@ fn activity(review: &Review, shown: &Shown) -> Markup {
                     })))
             }
         }
-        @if run.missing > 0 { p.omitted { (counted(run.missing, "exchange is", "exchanges are")) " not in this export: filtered out, or never recorded." } }
+        @if run.missing > 0 { p.omitted { (counted(run.missing, "exchange is", "exchanges are")) " not in this export: lost, or never recorded." } }
     }
 }
 
@@ -253,8 +253,9 @@ fn nodes(review: &Review) -> Markup {
     let holed = rows.iter().filter(|row| row.missing > 0).count() as u64;
     html! {
         p.lead { "Recorded by " (counted(rows.len() as u64, "node", "nodes")) ", each with a hash chain of its own. "
-            @if holed == 0 { "No record has a gap." }
-            @else { (counted(holed, "record lacks", "records lack")) " exchanges: filtered out, lost, or never recorded." } }
+            @if holed > 0 { (counted(holed, "record lacks", "records lack")) " exchanges: lost, or never recorded. " }
+            @if review.run.filtered { "What the filter left out is not counted as missing." }
+            @else if holed == 0 { "No record has a gap." } }
         (table("Nodes", &html! {
             th scope="col" { "Node" } th.num scope="col" { "Exchanges" } th.num scope="col" { "Last number" } th.num scope="col" { "Missing" } th scope="col" { "Chain" }
         }, rows.into_iter().map(|row| html! {

@@ -150,6 +150,27 @@ fn a_filtered_and_masked_bundle_is_good_and_says_what_it_cant_know() {
 }
 
 #[test]
+fn regression_what_a_filter_left_out_is_not_missing() {
+    let mut exchanges = recorded();
+    exchanges.retain(|exchange| exchange.sequence % 2 == 0);
+    let filtered = |filter: [(&str, &str); 1]| {
+        let evidence = Evidence { filter: Filter::from_query(filter, at()).unwrap(), ..evidence() };
+        let mut page = Vec::new();
+        let mut writer = evidence.report(&mut page).unwrap();
+        exchanges.iter().for_each(|exchange| writer.write(exchange).unwrap());
+        writer.finish().unwrap();
+        String::from_utf8(page).unwrap()
+    };
+    let page = filtered([("status", "4xx")]);
+    assert!(page.contains("after a filter, so it can't be told whether any are missing"));
+    assert!(!page.contains("record/incomplete"));
+    // A whole session is no filter within it.
+    for name in ["session", "session!"] {
+        assert!(filtered([(name, "other")]).contains("record/incomplete"), "{name}");
+    }
+}
+
+#[test]
 fn of_a_long_session_the_report_has_a_sample_and_every_failure() {
     let mut exchanges: Vec<Exchange> = (1..=2_500).map(exchange).collect();
     for place in [1_000, 2_400] {

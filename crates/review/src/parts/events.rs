@@ -138,10 +138,10 @@ impl EventsPart {
         numbered.collect()
     }
 
-    /// Raises what was found; what a call could disprove only if no call is missing.
+    /// Raises what was found; what a call could disprove only if no call is missing or filtered out.
     pub(crate) fn report(self, run: &Run, findings: &mut Findings<'_>) -> EventsReview {
         // Without any, the calls may be in another session: webhooks come to the one that is recorded by default.
-        let is_complete = run.missing == 0 && run.exchanges > 0;
+        let is_complete = run.missing == 0 && !run.filtered && run.exchanges > 0;
         self.deliveries.report(findings);
         let kinds = self.kinds.report(is_complete.then(|| self.handling.patience()), findings);
         self.handling.report(findings);

@@ -21,6 +21,8 @@ pub(crate) struct Records {
     sequences: BTreeMap<SessionId, Sequences>,
     /// How many exchanges the log has lost, and their sequences.
     lost: (u64, Vec<(u64, u64)>),
+    /// Whether a filter left exchanges out, so that gaps in the sequences say nothing.
+    filtered: bool,
     /// The session's id, if its exchanges have others.
     id: Option<SessionId>,
     /// The nodes, if there are several.
@@ -46,6 +48,7 @@ impl Records {
 
     pub(crate) fn set_facts(&mut self, facts: &SessionFacts) {
         self.set_missing(facts.missing.as_ref());
+        self.filtered = facts.filtered;
         self.id = facts.id;
         if self.nodes[..] != facts.nodes[..] {
             self.nodes = facts.nodes.clone().into();
@@ -54,6 +57,11 @@ impl Records {
 
     pub(crate) fn set_missing(&mut self, missing: Option<&Missing>) {
         self.lost = missing.map(|missing| (missing.count, missing.ranges.clone())).unwrap_or_default();
+    }
+
+    /// Whether a filter left exchanges out.
+    pub(crate) fn filtered(&self) -> bool {
+        self.filtered
     }
 
     /// The session's id, if its exchanges have others.
@@ -70,17 +78,23 @@ impl Records {
                 session: facts.session,
                 exchanges: chain.count,
                 last: chain.highest,
-                missing: chain.missing(facts.missing.as_ref()),
+                missing: match &facts.missing {
+                    known if self.filtered => known.as_ref().map_or(0, |known| known.count),
+                    known => chain.missing(known.as_ref()),
+                },
             }
         };
         self.nodes.iter().map(of).collect()
     }
 
-    /// How many are missing: from the sequences, or known to the log.
+    /// How many are missing: from the sequences, unless a filter thinned them out, or known to the log.
     pub(crate) fn missing(&self, nodes: &[NodeRun]) -> u64 {
+        let of_nodes = nodes.iter().fold(0_u64, |sum, node| sum.saturating_add(node.missing));
+        if self.filtered {
+            return self.lost.0.max(of_nodes);
+        }
         let absent = |chain: &Sequences| chain.highest.saturating_sub(chain.count);
         let absent = self.sequences.values().map(absent).fold(0, u64::saturating_add);
-        let of_nodes = nodes.iter().fold(0_u64, |sum, node| sum.saturating_add(node.missing));
         absent.max(self.lost.0).max(of_nodes)
     }
 

@@ -244,6 +244,7 @@ impl RunPart {
             starts: self.starts.count(),
             clock_steps: clock.steps().to_vec(),
             missing,
+            filtered: self.records.filtered(),
             nodes,
         };
         self.raise(&run, clock, kind, findings);

@@ -39,8 +39,12 @@ pub struct Run {
     pub starts: Option<u64>,
     /// Steps back of the clock.
     pub clock_steps: Vec<ClockStep>,
-    /// Exchanges missing from the sequence, plus those known to have passed unrecorded.
+    /// Exchanges missing from the sequence, plus those known to have passed unrecorded. Of a filtered record only those
+    /// that its log knows to be missing.
     pub missing: u64,
+    /// Whether only exchanges that match a filter were reviewed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub filtered: bool,
     /// What each node recorded, if there are several; by chain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeRun>,
@@ -86,6 +90,11 @@ pub struct OutcomeCounts {
 /// Left out, so that reviews without it are as they were.
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Left out, likewise.
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// An hour, or a longer step, of the run.
