@@ -9,7 +9,12 @@
 //! the body's hash. All of this makes the review more lenient, never stricter: an unresolved call may count as resolved,
 //! but no call is blamed because of it.
 
+use smallvec::SmallVec;
+
 use crate::body::{BodySummary, Hashes, Subject};
+
+/// The most parts of an interval that are kept as still uncovered. Beyond it, the shortest count as covered.
+const MOST_PARTS: usize = 4;
 
 /// How far an interval may move beyond the time that passed, in microseconds.
 const DRIFT: i64 = 2_000_000;
@@ -80,11 +85,13 @@ pub(crate) struct Unresolved {
     /// The ids that no later call has covered.
     ids: Hashes,
     id_mask: u64,
+    /// The interval, less what later calls have covered.
+    times: Times,
 }
 
 impl Unresolved {
     pub(crate) fn new(intent: Intent, fault: Fault) -> Self {
-        Self { intent, fault, ids: intent.subject.ids, id_mask: intent.id_mask }
+        Self { intent, fault, ids: intent.subject.ids, id_mask: intent.id_mask, times: Times::of(intent.interval) }
     }
 
     /// Whether another call failed in the same way, so that whatever resolves this one resolves it too.
@@ -94,13 +101,14 @@ impl Unresolved {
             && self.intent.subject == intent.subject
             && self.intent.interval == intent.interval
             && self.ids == intent.subject.ids
+            && self.times == Times::of(intent.interval)
     }
 
     /// Takes a later successful call of the same operation, and returns whether the failed call is now resolved.
     ///
     /// The later call must have all properties of the failed one and be about the same: every id of the failed one, in
     /// one call or several; without ids, half of its texts; without either, all ids of configured objects. Its interval
-    /// must meet the failed one's, so that there is no gap between them.
+    /// must cover the failed one's, alone or together with those of other such calls.
     ///
     /// If the request was at fault, the blamed parts may differ. Properties unknown to the contract may be gone, and so
     /// may one property in four; blamed ids and times may change; texts and the interval of a read may be anything, as
@@ -121,29 +129,85 @@ impl Unresolved {
         };
         let is_blamed = |names: u64| blamed.is_some_and(|blamed| blamed & names != 0);
         let (own, other) = (&failed.subject, &later.subject);
-        let is_same_subject = if !own.ids.is_empty() {
-            is_blamed(own.id_names)
-                || (self.id_mask & later.id_mask != 0 && {
-                    self.ids.remove(&other.ids);
-                    self.id_mask = self.ids.mask();
-                    self.ids.is_empty()
-                })
-        } else if is_read && blamed.is_some() {
+        let may_be_another_time = is_blamed(own.time_names) || (is_read && blamed.is_some());
+        let others = if may_be_another_time { Times::default() } else { self.times.without(later.interval) };
+        if !own.ids.is_empty() && !is_blamed(own.id_names) {
+            return self.resolve_ids(later, others);
+        }
+        let is_same_subject = if !own.ids.is_empty() || (is_read && blamed.is_some()) {
             true
         } else if own.texts.is_empty() {
             own.set_up.shared(&other.set_up) == own.set_up.len()
         } else {
             2 * own.texts.shared(&other.texts) >= own.texts.len()
         };
-        let may_be_another_time = is_blamed(own.time_names) || (is_read && blamed.is_some());
-        is_same_subject && (may_be_another_time || meet(failed.interval, later.interval))
+        if is_same_subject {
+            self.times = others;
+        }
+        is_same_subject && self.times.is_empty()
+    }
+
+    /// Takes a later call that leaves these times open for the ids it has. Every id must be covered at every time, so
+    /// either all times are covered and some ids are done with, or all ids and some times are.
+    fn resolve_ids(&mut self, later: &Intent, others: Times) -> bool {
+        if self.id_mask & later.id_mask == 0 {
+            return false;
+        }
+        let mut left = self.ids;
+        left.remove(&later.subject.ids);
+        if others.is_empty() {
+            (self.ids, self.id_mask) = (left, left.mask());
+        } else if left.is_empty() {
+            self.times = others;
+        }
+        self.ids.is_empty()
     }
 }
 
-/// Whether two intervals meet. An interval without a start or an end is open on that side.
-fn meet(earlier: (i64, i64), later: (i64, i64)) -> bool {
-    let end = |end: i64| if end == 0 { i64::MAX } else { end };
-    (later.0 < end(earlier.1) || later.0 == earlier.0) && (end(later.1) > earlier.0 || later.1 == earlier.1)
+/// The uncovered parts of an interval, from and until; unused ones are zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Times([(i64, i64); MOST_PARTS]);
+
+impl Times {
+    /// A whole interval; empty for none.
+    fn of(interval: (i64, i64)) -> Self {
+        let mut times = Self::default();
+        if interval != (0, 0) {
+            times.0[0] = ends(interval);
+        }
+        times
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0 == Self::default().0
+    }
+
+    /// What an interval leaves of them.
+    fn without(&self, interval: (i64, i64)) -> Self {
+        let (from, until) = ends(interval);
+        let mut left: SmallVec<[(i64, i64); 2 * MOST_PARTS]> = SmallVec::new();
+        for part in self.0.iter().filter(|part| **part != (0, 0)) {
+            if from <= part.0 && until >= part.1 {
+                continue;
+            }
+            if until <= part.0 || from >= part.1 {
+                left.push(*part);
+                continue;
+            }
+            left.extend((part.0 < from).then_some((part.0, from)));
+            left.extend((until < part.1).then_some((until, part.1)));
+        }
+        left.sort_by_key(|(from, until)| std::cmp::Reverse(until.saturating_sub(*from)));
+        left.truncate(MOST_PARTS);
+        let mut times = Self::default();
+        times.0.iter_mut().zip(left).for_each(|(place, part)| *place = part);
+        times
+    }
+}
+
+/// The ends of an interval. Without a start or an end it is open on that side.
+fn ends((from, until): (i64, i64)) -> (i64, i64) {
+    (if from == 0 { i64::MIN } else { from }, if until == 0 { i64::MAX } else { until })
 }
 
 #[cfg(test)]
@@ -204,11 +268,48 @@ mod tests {
             )
         };
         assert!(resolves(&of(8, 9), Fault::Other, &[&of(8, 10)], true));
-        assert!(resolves(&of(8, 10), Fault::Other, &[&of(9, 11)], true));
+        // Reading its second half again says nothing of the first.
+        assert!(!resolves(&of(8, 10), Fault::Other, &[&of(9, 11)], true));
         assert!(!resolves(&of(8, 9), Fault::Other, &[&of(9, 10)], true));
         // The interval may have been the mistake.
         assert!(resolves(&of(8, 9), request(&["UpdatedUtc"]), &[&of(12, 13)], true));
         assert!(!resolves(&of(8, 9), request(&["UpdatedUtc"]), &[r#"{"ReservationIds":["r"]}"#], true));
+    }
+
+    #[test]
+    fn regression_an_interval_is_covered_by_one_call_or_several_but_not_in_part() {
+        let of = |ids: &str, from: u8, to: u8| {
+            format!(
+                r#"{{"Ids":[{ids}],"T":{{"StartUtc":"2026-11-{from:02}T00:00:00Z","EndUtc":"2026-11-{to:02}T00:00:00Z"}}}}"#
+            )
+        };
+        let resolves = |ids: &str, later: &[(&str, u8, u8)]| {
+            let later: Vec<_> = later.iter().map(|(ids, from, to)| of(ids, *from, *to)).collect();
+            let later: Vec<_> = later.iter().map(|body| &body[..]).collect();
+            resolves(&of(ids, 10, 20), Fault::Other, &later, true)
+        };
+        assert!(!resolves("", &[("", 19, 21)]) && !resolves("", &[("", 12, 15)]));
+        assert!(resolves("", &[("", 10, 20)]) && resolves("", &[("", 9, 21)]));
+        assert!(resolves("", &[("", 15, 21), ("", 9, 15)]));
+        assert!(resolves("", &[("", 12, 15), ("", 17, 18), ("", 15, 17), ("", 18, 20), ("", 8, 12)]));
+        assert!(!resolves("", &[("", 10, 14), ("", 15, 20)]));
+        // Each id for the whole interval.
+        let (a, b, both) = (r#""a""#, r#""b""#, r#""a","b""#);
+        assert!(!resolves(both, &[(a, 10, 15), (b, 15, 20)]));
+        assert!(resolves(both, &[(both, 10, 15), (a, 15, 20), (b, 14, 20)]));
+        assert!(resolves(both, &[(a, 10, 20), (b, 10, 15), (b, 15, 20)]));
+    }
+
+    #[test]
+    fn a_change_to_time_units_may_be_sent_again_unit_by_unit() {
+        let of = |first: u8, last: u8| {
+            format!(
+                r#"{{"RateId":"a","PriceUpdates":[{{"FirstTimeUnitStartUtc":"2026-11-{first}T23:00:00Z",
+                    "LastTimeUnitStartUtc":"2026-11-{last}T23:00:00Z","Value":1}}]}}"#
+            )
+        };
+        assert!(resolves(&of(20, 22), Fault::Other, &[&of(20, 20), &of(21, 22)], false));
+        assert!(!resolves(&of(20, 22), Fault::Other, &[&of(20, 20), &of(21, 21)], false));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(crate) struct BodySummary<'b> {
     pub(crate) names: u64,
     /// The top-level lists of ids.
     pub(crate) lists: SmallVec<[List; 4]>,
-    /// From the earliest `StartUtc` to the latest `EndUtc`, or likewise for time units, in microseconds; 0 for none.
+    /// From the earliest `StartUtc` to the latest `EndUtc`, in microseconds; 0 for none. Time units reach a month beyond the
+    /// start of the last one.
     pub(crate) interval: (i64, i64),
     /// The number of requested extents.
     pub(crate) extents: u32,
@@ -56,14 +57,15 @@ impl BodySummary<'_> {
         lists.next().is_some_and(|list| list.ids == 1) && lists.next().is_none()
     }
 
-    /// Adds an end of an interval.
-    pub(super) fn reach(&mut self, is_end: bool, time: &str) {
+    /// Adds an end of an interval, so many microseconds after this time.
+    pub(super) fn reach(&mut self, is_end: bool, time: &str, after: i64) {
         let Ok(at) = time.parse::<Timestamp>() else { return };
+        let at = at.micros().saturating_add(after);
         let (from, until) = &mut self.interval;
         if is_end {
-            *until = at.micros().max(*until);
-        } else if *from == 0 || at.micros() < *from {
-            *from = at.micros();
+            *until = at.max(*until);
+        } else if *from == 0 || at < *from {
+            *from = at;
         }
     }
 }

@@ -9,6 +9,9 @@ use super::{BodySummary, List, MailDomains, hash, mix, name_bit, personal_data};
 /// The most filters of a request that are distinguished.
 const MOST_FIELDS: usize = 32;
 
+/// The longest time unit, a month, in microseconds. How long those of a request are isn't known.
+const LONGEST_UNIT: i64 = 31 * 86_400_000_000;
+
 /// Ids of a property's configuration, as opposed to a request's subject.
 const SET_UP: &[&str] = &[
     "EnterpriseId",
@@ -205,8 +208,10 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             return Ok(Summary::full(0));
         }
         match self.key {
-            "StartUtc" | "FirstTimeUnitStartUtc" => self.asked.reach(false, value),
-            "EndUtc" | "LastTimeUnitStartUtc" => self.asked.reach(true, value),
+            "StartUtc" | "FirstTimeUnitStartUtc" => self.asked.reach(false, value, 0),
+            "EndUtc" => self.asked.reach(true, value, 0),
+            // The last unit is part of the interval.
+            "LastTimeUnitStartUtc" => self.asked.reach(true, value, LONGEST_UNIT),
             _ => {}
         }
         personal_data::look(value, self.key, self.mail, &mut self.asked.suspicions);

@@ -9,7 +9,8 @@ pub(crate) const UNRESOLVED: Text = Text {
           and 408, that were not followed by a successful call of the same operation and token for the same \
           thing, with the mistake fixed. That call must have been sent after the failure was known. It is for \
           the same thing if it has the same properties and all the ids of the failed call, in one call or in \
-          several; without ids, half of the same texts; and an interval that covers the original one. Whatever \
+          several; without ids, half of the same texts; and an interval that covers the original one, alone or \
+          together with those of other such calls. Whatever \
           the message of a 400 or the contract names may have changed, and after a 401 the token.",
     advice: "Fix the request and send it again.",
 };
