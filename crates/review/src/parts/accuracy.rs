@@ -40,14 +40,23 @@ pub(crate) struct AccuracyPart {
 struct Field {
     expected: String,
     found: String,
+    /// Whether other requests had something else there.
+    differs: bool,
     rule: Rule,
     disputed: Option<String>,
     evidence: Evidence,
 }
 
+impl Field {
+    /// What was found: one value stands for all requests only if all have it.
+    fn found(&self) -> String {
+        format!("{}{}", self.found, if self.differs { ", among others" } else { "" })
+    }
+}
+
 impl AccuracyPart {
     /// Checks a request, whatever its outcome, and returns the names that violate the contract. `body` is decoded;
-    /// `is_whole` is false if it is truncated.
+    /// `is_whole` is false if it is only the start of what was sent, or was to be.
     pub(crate) fn note(
         &mut self,
         number: OperationNo,
@@ -136,15 +145,18 @@ impl AccuracyPart {
         let field = self.fields.entry(key).or_insert_with(|| Field {
             expected: finding.expected.clone(),
             found: finding.found.clone(),
+            differs: false,
             rule,
             disputed: finding.disputed.clone(),
             evidence: Evidence::default(),
         });
+        field.differs |= field.found != finding.found;
         // A certain finding replaces a disputed one.
         if field.rule == Rule::RequestDisputed && rule != Rule::RequestDisputed {
             *field = Field {
                 expected: finding.expected,
                 found: finding.found,
+                differs: field.differs,
                 rule,
                 disputed: None,
                 evidence: std::mem::take(&mut field.evidence),
@@ -175,11 +187,12 @@ impl AccuracyPart {
             let name = operations.name(*number);
             let location = if pointer.is_empty() { "the body" } else { pointer };
             let doubt = field.disputed.as_deref().map_or_else(String::new, |reason| format!(" Disputed: {reason}."));
+            let comma = if field.differs { "," } else { "" };
+            let requests = count_of(field.evidence.count, "request");
             let message = format!(
-                "{name}, {location}: expected {}, found {} in {}.{doubt}",
+                "{name}, {location}: expected {}, found {}{comma} in {requests}.{doubt}",
                 field.expected,
-                field.found,
-                count_of(field.evidence.count, "request")
+                field.found()
             );
             findings.raise(field.rule, Some(name), message, &field.evidence);
             fields.push(PropertyReview {
@@ -187,7 +200,7 @@ impl AccuracyPart {
                 field: pointer.clone(),
                 kind: kind.clone(),
                 expected: field.expected.clone(),
-                found: field.found.clone(),
+                found: field.found(),
                 count: field.evidence.count,
                 exchanges: field.evidence.exchanges.iter().take(FIELD_EXAMPLES).copied().collect(),
             });
@@ -197,7 +210,7 @@ impl AccuracyPart {
         });
         if self.unchecked.count > 0 {
             let message = format!(
-                "{} truncated or undecodable; not checked.",
+                "{} truncated, incomplete or undecodable; not checked.",
                 count_of(self.unchecked.count, "request body").replace("bodys", "bodies")
             );
             findings.raise(Rule::RecordTruncated, None, message, &self.unchecked);

@@ -1003,3 +1003,46 @@ fn an_error_is_made_good_by_the_same_with_the_mistake_mended() {
         assert!(unresolved(vec![other]) >= 1, "{text}");
     }
 }
+
+/// A request whose client left after so many bytes of its body.
+fn cut(length: usize, is_announced: bool) -> Call {
+    let mut cut = question(1000.0, "x").without_answer(Outcome::Aborted, FailureKind::ClientLeft);
+    let body = &mut cut.0.request.body;
+    let announced = body.bytes.len().to_string();
+    body.bytes.truncate(length);
+    body.length = length as u64;
+    if is_announced {
+        cut.0.request.headers =
+            vec![nightaudit_exchange::Header { name: "Content-Length".into(), value: announced.into() }];
+    }
+    cut
+}
+
+#[test]
+fn regression_what_an_aborted_request_had_not_sent_yet_is_no_mistake() {
+    for (length, is_announced) in [(20, true), (20, false), (0, true), (0, false)] {
+        let review = review(&session(among([cut(length, is_announced)])), &Declaration::default());
+        let rules: Vec<_> = review.findings.iter().map(|finding| finding.rule).collect();
+        assert!(!rules.contains(&Rule::RequestContract), "{length} {is_announced}: {:?}", review.findings);
+        assert!(rules.contains(&Rule::RecordTruncated), "{length} {is_announced}: {rules:?}");
+        assert_eq!((review.accuracy.unchecked, review.accuracy.checked), (1, 50));
+    }
+    // Whole, although nobody waited for the response.
+    let whole = question(1000.0, "x").without_answer(Outcome::Aborted, FailureKind::ClientLeft);
+    let review = review(&session(among([whole])), &Declaration::default());
+    assert_eq!((review.accuracy.unchecked, review.accuracy.checked), (0, 51));
+}
+
+#[test]
+fn regression_one_value_is_not_told_of_requests_with_others() {
+    let page = |at: f64, count: u32| {
+        call(at, RESERVATIONS, &format!(r#""States":["Started"],"Limitation":{{"Count":{count}}}"#))
+    };
+    let told = |counts: [u32; 2]| {
+        let calls = counts.iter().zip([1.0, 2.0]).map(|(count, at)| page(at * 4000.0, *count));
+        let review = review(&session(among(calls)), &Declaration::default());
+        review.findings.iter().find(|finding| finding.rule == Rule::RequestContract).unwrap().message.clone()
+    };
+    assert!(told([5000, 6000]).ends_with("found 5000, among others, in 2 requests."), "{}", told([5000, 6000]));
+    assert!(told([5000, 5000]).ends_with("found 5000 in 2 requests."), "{}", told([5000, 5000]));
+}

@@ -59,9 +59,10 @@ pub(crate) const INCOMPLETE: Text = Text {
 };
 
 pub(crate) const TRUNCATED: Text = Text {
-    title: "Request bodies were truncated in the record",
-    why: "The log keeps only the start of a long body (`body.keep`), so these requests could not be checked \
-          against the documentation. Raised for each truncated JSON request body.",
+    title: "Request bodies are not whole in the record",
+    why: "The log keeps only the start of a long body (`body.keep`), and if the integration disconnects while it \
+          is sending, only the start arrives. These requests could not be checked against the documentation. \
+          Raised for each request body that is truncated, incomplete or can't be decoded.",
     advice: "Raise `body.keep` for the run if these requests matter.",
 };
 
