@@ -3,6 +3,7 @@
 use crate::{
     declaration::{Declaration, IntegrationKind},
     findings::{count_of, span, thousands},
+    parts::personal_data::LookedAt,
     review::{Check, CheckState, EventChannel, OriginStatus, Review, Run, WebhookReview},
     rule::{Rule, Severity},
 };
@@ -53,15 +54,15 @@ pub(crate) fn point_of(rule: Rule) -> &'static str {
 }
 
 /// The checklist of a review.
-pub(crate) fn checklist(review: &Review, declaration: &Declaration) -> Vec<Check> {
+pub(crate) fn checklist(review: &Review, declaration: &Declaration, looked_at: &LookedAt) -> Vec<Check> {
     // Many integrations have no events, and that is no point against them.
     let has_events =
         declaration.webhooks == Some(true) || declaration.websocket == Some(true) || !review.events.is_empty();
     let points = POINTS.iter().filter(|(id, _)| *id != "events" || has_events);
-    points.map(|(id, title)| check(review, declaration.kind, id, title)).collect()
+    points.map(|(id, title)| check(review, declaration.kind, looked_at, (id, title))).collect()
 }
 
-fn check(review: &Review, kind: IntegrationKind, id: &str, title: &str) -> Check {
+fn check(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, (id, title): (&str, &str)) -> Check {
     // A finding that the partner lowered or silenced still fails the point.
     let fails_point = |finding: &&crate::review::Finding| {
         let own = finding.ruling.as_ref().map_or(finding.severity, |ruling| ruling.was.max(finding.severity));
@@ -75,7 +76,7 @@ fn check(review: &Review, kind: IntegrationKind, id: &str, title: &str) -> Check
     let silenced = unique(review.silenced.iter().filter(fails_point).map(|finding| finding.rule).collect());
     let all = review.findings.iter().chain(&review.silenced);
     let rules = unique(all.filter(fails_point).map(|finding| finding.rule).collect());
-    let (figure, judged) = figure(review, kind, id);
+    let (figure, judged) = figure(review, kind, looked_at, id);
     let state = if !rules.is_empty() || (id == "origin" && fails_by_origin(review)) {
         CheckState::Failed
     } else if judged {
@@ -92,7 +93,7 @@ fn fails_by_origin(review: &Review) -> bool {
 }
 
 /// The figure of a point, and whether there was anything to judge.
-fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
+fn figure(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, id: &str) -> (String, bool) {
     let run = &review.run;
     let has_calls = run.exchanges > 0;
     let nothing = || ("no request".to_owned(), false);
@@ -255,10 +256,9 @@ fn figure(review: &Review, kind: IntegrationKind, id: &str) -> (String, bool) {
                 (None, _) => ("no request has one".to_owned(), has_calls),
             }
         }
-        "test-data" => match (has_calls, review.data_care.iter().map(|own| own.count).sum::<u64>()) {
-            (false, _) => nothing(),
-            (true, 0) => (format!("nothing looks real in {}", count_of(run.exchanges, "request")), true),
-            (true, count) => (format!("{} look real", count_of(count, "value")), true),
+        "test-data" => match review.data_care.iter().map(|own| own.count).sum::<u64>() {
+            0 => looked_at.found_nothing(),
+            count => (format!("{} look real", count_of(count, "value")), true),
         },
         "deprecated" => {
             if !has_calls {

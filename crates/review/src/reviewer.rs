@@ -211,7 +211,10 @@ impl Reviewer {
             // Mews only reads the body of a POST.
             if exchange.request.method == "POST" || is_events(exchange) {
                 fold.identity.note(exchange);
-                fold.personal_data.note(number, exchange, &asked);
+                // The handshake of a WebSocket has no body.
+                if !is_events(exchange) {
+                    fold.personal_data.note(number, exchange, &asked, is_whole);
+                }
                 fold.habits.note(number, exchange, &asked, &self.contracts);
             }
         }
@@ -309,7 +312,7 @@ impl Reviewer {
             data_care,
             bounds,
         };
-        review.checklist = checklist(&review, &self.declaration);
+        review.checklist = checklist(&review, &self.declaration, &fold.personal_data.looked_at());
         review
     }
 }

@@ -292,3 +292,15 @@ fn a_bundle_is_reviewed_with_the_configured_limits_and_verified_with_them() {
     let noticed = findings(&resigned(moved, &key()));
     assert!(noticed.iter().any(|found| found.file.as_deref() == Some("review.json")), "{noticed:?}");
 }
+
+#[test]
+fn regression_masking_does_not_make_test_data() {
+    let guest = r#"{"Client":"Acme Kiosk 2.1.0","LastName":"Lee","Email":"ann.lee@gmail.com"}"#;
+    let mask = Mask::new(&["Email".to_owned()], PseudonymKey([7; 32]));
+    let mut added = exchange(1);
+    added.operation = "customers/add".to_owned();
+    added.request.body = Body::whole(guest.into());
+    assert!(report_of(&chained(vec![added.clone()])).contains("1 value look real"));
+    mask.apply_to(&mut added);
+    assert!(report_of(&chained(vec![added])).contains("nothing looks real in 0 requests; 1 with masked values"));
+}

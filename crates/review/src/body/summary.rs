@@ -33,6 +33,8 @@ pub(crate) struct BodySummary<'b> {
     pub(crate) extents: u32,
     /// Its subject.
     pub(crate) subject: Subject,
+    /// Whether a value was replaced by a pseudonym, so that nobody can tell what it looked like.
+    pub(crate) is_masked: bool,
     /// What may be personal data.
     pub(crate) suspicions: Vec<Suspicion>,
     /// The person in the object being read.

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use nightaudit_exchange::Pseudonym;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{BodySummary, List, MailDomains, hash, mix, name_bit, personal_data};
@@ -214,6 +215,7 @@ impl<'b> Visitor<'b> for Value<'_, 'b, '_> {
             "LastTimeUnitStartUtc" => self.asked.reach(true, value, LONGEST_UNIT),
             _ => {}
         }
+        self.asked.is_masked |= value.contains(Pseudonym::PREFIX);
         personal_data::look(value, self.key, self.mail, &mut self.asked.suspicions);
         personal_data::look_at_property(value, self.key, self.parent, self.asked);
         if !value.is_empty() && !self.key.is_empty() {

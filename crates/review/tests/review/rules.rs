@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::common::{events::*, *};
 use nightaudit_exchange::{Alteration, FailureKind, FaultEnding, Outcome, TimesUs, Timestamp};
 use nightaudit_mews::Contracts;
-use nightaudit_review::{Declaration, Rule};
+use nightaudit_review::{CheckState, Declaration, Rule};
 
 /// A rule, the session that must raise it, and the one that must not.
 struct Case {
@@ -1045,4 +1045,34 @@ fn regression_one_value_is_not_told_of_requests_with_others() {
     };
     assert!(told([5000, 6000]).ends_with("found 5000, among others, in 2 requests."), "{}", told([5000, 6000]));
     assert!(told([5000, 5000]).ends_with("found 5000 in 2 requests."), "{}", told([5000, 5000]));
+}
+
+#[test]
+fn regression_what_could_not_be_read_or_was_masked_does_not_pass_as_test_data() {
+    let test_data = |calls: Vec<Call>| {
+        let review = review(&session(calls), &Declaration::default());
+        let check = review.checklist.into_iter().find(|check| check.id == "test-data").unwrap();
+        (check.state, check.figure)
+    };
+    let guest = |email: &str| call(1000.0, "customers/add", &format!(r#""LastName":"Guest","Email":"{email}""#));
+    let not_judged = |figure: &str| (CheckState::NotJudged, figure.to_owned());
+    let masked = guest("REDACTED:b1946ac92492");
+    assert_eq!(
+        test_data(among([guest("a@example.com")])),
+        (CheckState::Passed, "nothing looks real in 51 requests".to_owned())
+    );
+    assert_eq!(
+        test_data(among([masked.clone()])),
+        not_judged("nothing looks real in 50 requests; 1 with masked values")
+    );
+    let mut withheld = guest("a@example.com");
+    withheld.0.request.body = nightaudit_exchange::Body::absent(100);
+    assert_eq!(
+        test_data(among([masked.clone(), withheld, cut(20, true)])),
+        not_judged("nothing looks real in 50 requests; 1 with masked values; 2 could not be read in full")
+    );
+    // What was rejected was never sent to Mews.
+    let rejected = guest("a@example.com").without_answer(Outcome::Rejected, FailureKind::Malformed);
+    assert_eq!(test_data(among([rejected])).1, "nothing looks real in 50 requests");
+    assert_eq!(test_data(among([masked, guest("ann.lee@gmail.com")])).0, CheckState::Failed);
 }
