@@ -1,10 +1,12 @@
 //! The checklist: what Mews checks, point by point.
 
+use nightaudit_mews::Environment;
+
 use crate::{
     declaration::{Declaration, IntegrationKind},
     findings::{count_of, span, thousands},
-    parts::personal_data::LookedAt,
-    review::{Check, CheckState, EventChannel, OriginStatus, Review, Run, WebhookReview},
+    parts::{habits::is_filter, personal_data::LookedAt},
+    review::{Check, CheckState, EventChannel, OperationReview, OriginStatus, Review, Run, WebhookReview},
     rule::{Rule, Severity},
 };
 
@@ -139,7 +141,11 @@ fn figure(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, id: &str
         "operations" => {
             let coverage = &review.coverage;
             if coverage.declared == 0 {
-                return (format!("no declaration; {} called", count_of(coverage.undeclared, "operation")), false);
+                let none = match review.declared {
+                    Some(_) => "the declaration names no operations",
+                    None => "no declaration",
+                };
+                return (format!("{none}; {} called", count_of(coverage.undeclared, "operation")), false);
             }
             let mut figure = format!("{} of {} succeeded", coverage.succeeded, coverage.declared);
             for (count, what) in [
@@ -176,17 +182,16 @@ fn figure(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, id: &str
                     );
                     (figure, true)
                 }
-                None => ("nothing was sent".to_owned(), false),
+                None => (without_windows(review), false),
             }
         }
         "frequency" => match review.operations.first() {
             Some(most) => {
-                let hours = (run.duration_s.max(1) as f64) / 3600.0;
                 let figure = format!(
                     "{:.1} requests per hour; most frequent {} ({:.1} per hour, peak {})",
-                    run.exchanges as f64 / hours.max(1.0),
+                    run.per_hour(run.exchanges),
                     most.operation,
-                    most.calls as f64 / hours.max(1.0),
+                    most.per_hour,
                     thousands(most.busiest_hour)
                 );
                 (figure, true)
@@ -196,7 +201,8 @@ fn figure(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, id: &str
         "filters" => {
             let lists = || review.operations.iter().filter(|own| own.paginated);
             let (calls, paged) = lists().fold((0, 0), |(calls, paged), own| (calls + own.calls, paged + own.paged));
-            let filtered = lists().filter(|own| !own.filters.is_empty()).count();
+            let narrowed = |own: &&OperationReview| own.filters.keys().any(|name| is_filter(&own.operation, name));
+            let filtered = lists().filter(narrowed).count();
             match calls {
                 0 => ("no list was fetched".to_owned(), false),
                 calls => {
@@ -278,14 +284,26 @@ fn figure(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, id: &str
 
 /// How complete the record is. Of a filtered one nobody can tell, but the log may know what it has lost.
 fn record(run: &Run) -> (String, bool) {
+    let recorded = match run.others {
+        0 => count_of(run.exchanges, "exchange"),
+        _ => format!("{}, {} of them requests", count_of(run.recorded(), "exchange"), thousands(run.exchanges)),
+    };
     match (run.missing, run.filtered) {
-        (0, false) => (format!("{}, none missing", count_of(run.exchanges, "exchange")), run.exchanges > 0),
-        (missing, false) => (format!("{} of {} missing", thousands(missing), thousands(run.exchanges + missing)), true),
-        (0, true) => {
-            let seen = count_of(run.exchanges, "exchange");
-            (format!("{seen} after a filter, so it can't be told whether any are missing"), false)
+        (0, false) => (format!("{recorded}, none missing"), run.exchanges > 0),
+        (missing, false) => {
+            (format!("{} of {} missing", thousands(missing), thousands(run.recorded().saturating_add(missing))), true)
         }
+        (0, true) => (format!("{recorded}, after a filter, so it can't be told whether any are missing"), false),
         (missing, true) => (format!("{} missing from the log", count_of(missing, "exchange")), true),
+    }
+}
+
+/// The figure of the limits where no window held anything.
+fn without_windows(review: &Review) -> String {
+    let requests = review.operations.iter().filter(|own| own.operation != Environment::EVENTS_PATH);
+    match requests.map(|own| own.sent).sum::<u64>() {
+        0 => "nothing was sent".to_owned(),
+        sent => format!("{} sent, without the access token by which Mews counts", count_of(sent, "request")),
     }
 }
 

@@ -103,8 +103,7 @@ pub fn form(review: &Review, declaration: &Declaration) -> String {
 fn frequency(called: &OperationReview) -> String {
     format!(
         "{} per hour on average, {} in the busiest hour; {} in total",
-        // The hourly average of a run of minutes is meaningless.
-        rounded(called.per_hour.min(called.busiest_hour as f64)),
+        rounded(called.per_hour),
         thousands(called.busiest_hour),
         count_of(called.calls, "request")
     )

@@ -298,7 +298,7 @@ impl Reviewer {
             silenced,
             left_out: self.left_out.clone(),
             declared: self.declaration.declared(),
-            operations: fold.operations.report(&self.operations, fold.run.hours(), &self.contracts),
+            operations: fold.operations.report(&self.operations, &run, &self.contracts),
             run,
             coverage,
             use_case,

@@ -130,7 +130,10 @@ pub(super) fn hours(run: &Run) -> Markup {
         "{} in {} of {}; at most {} in {}.",
         counted(run.hours.iter().map(|hour| hour.calls).sum(), "call", "calls"),
         count(run.active_hours),
-        counted(run.total_hours, "hour", "hours"),
+        match run.hour_s {
+            3600 => counted(run.total_hours, "hour", "hours"),
+            step => format!("{} of {}", counted(run.total_hours, "stretch", "stretches"), period(step)),
+        },
         count(most),
         period(run.hour_s),
     );

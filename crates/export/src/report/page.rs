@@ -149,7 +149,7 @@ fn of(review: &Review, number: usize, shown: &Shown, facts: &Facts<'_>) -> Marku
                 @if let Some(first) = run.first { (fact("First request", html! { (time(first)) })) }
                 @if let Some(last) = run.last { (fact("Last response", html! { (time(last)) })) }
                 (fact("Length", html! { (period(run.duration_s)) }))
-                (fact("Exchanges", html! { (count(run.exchanges)) }))
+                (fact("Exchanges", html! { (count(run.recorded())) @if run.others > 0 { ", " (count(run.exchanges)) " of them requests" } }))
                 @if !run.nodes.is_empty() { (fact("Nodes", html! { (count(run.nodes.len() as u64)) })) }
                 @if let Some(session) = run.session { (fact("Session", html! { code { (session) } })) }
                 @if let Some(made) = facts.made {

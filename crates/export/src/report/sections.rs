@@ -197,7 +197,10 @@ fn coverage(review: &Review) -> Option<Markup> {
                 @if coverage.not_called > 0 { ", " (count(coverage.not_called)) " never called" }
                 "; " (count(coverage.undeclared)) " called but not declared."
             }
-        } @else { p.lead { "No declaration was given; these are the operations that were called." } }
+        } @else { p.lead {
+            @if review.declared.is_some() { "The declaration names no operations" } @else { "No declaration was given" }
+            "; these are the operations that were called."
+        } }
         (table("Coverage", &html! {
             th scope="col" { "Operation" } @if declared { th scope="col" { "Declared purpose" } }
             th.num scope="col" { "Calls" } th.num scope="col" { "Succeeded" } @if declared { th scope="col" { "State" } }
@@ -308,7 +311,7 @@ fn retries(review: &Review) -> Option<Markup> {
         th scope="row" { (match row.cause { RetryCause::TooManyRequests => "429", RetryCause::TooHeavy => "408", RetryCause::ServerError => "5xx", RetryCause::NoAnswer => "no response" }) }
         td { (match row.origin { RetryOrigin::Mews => API.name, RetryOrigin::Nightaudit => "nightaudit", RetryOrigin::Fault => "injected fault" }) }
         td { @if let Some(token) = row.access_token { code { (token) } } @else { span.dim { "none" } } }
-        td.num { (count(row.count)) } td.num { (count(row.heeded)) " of " (count(row.with_retry_after)) } td.num { (count(row.ignored)) }
+        td.num { (count(row.count)) } td.num { (count(row.heeded)) " of " (count(row.with_retry_after)) @if row.unchecked > 0 { ", " (count(row.unchecked)) " not checked" } } td.num { (count(row.ignored)) }
         td.num { (count(row.backed_off)) } td.num { (count(row.fixed_pauses)) } td.num { (count(row.without_backoff)) } td.num { (count(row.hammered)) }
     })))
 }

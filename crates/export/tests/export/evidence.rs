@@ -294,6 +294,28 @@ fn a_bundle_is_reviewed_with_the_configured_limits_and_verified_with_them() {
 }
 
 #[test]
+fn regression_a_report_of_more_than_30_days_tells_stretches() {
+    let mut late = exchange(2);
+    late.started_at = "2027-01-10T12:00:00Z".parse().unwrap();
+    let page = report_of(&chained(vec![exchange(1), late]));
+    assert!(page.contains("2 calls in 2 of 577 stretches of 2 h"), "{}", chart_of(&page));
+    assert!(chart_of(&report_of(&recorded())).contains("of 1 hour;"), "{}", chart_of(&report_of(&recorded())));
+}
+
+fn chart_of(page: &str) -> &str {
+    let chart = page.split_once("id=\"hours-text\">").unwrap().1;
+    chart.split_once('<').unwrap().0
+}
+
+#[test]
+fn regression_the_head_counts_what_the_list_has() {
+    let page = report_of(&chained(vec![exchange(1), said()]));
+    assert!(page.contains("<dt>Exchanges</dt><dd>2, 1 of them requests</dd>"));
+    assert!(page.contains("2 exchanges, 1 of them requests, none missing"));
+    assert!(page.contains("All 2 exchanges, in recording order."));
+}
+
+#[test]
 fn regression_masking_does_not_make_test_data() {
     let guest = r#"{"Client":"Acme Kiosk 2.1.0","LastName":"Lee","Email":"ann.lee@gmail.com"}"#;
     let mask = Mask::new(&["Email".to_owned()], PseudonymKey([7; 32]));

@@ -66,6 +66,17 @@ const GROWING: &[&str] = &[
     "exports",
 ];
 
+/// Whether an operation's list keeps growing.
+fn is_growing(operation: &str) -> bool {
+    let mut parts = operation.split('/');
+    parts.next().is_some_and(|resource| GROWING.contains(&resource)) && parts.next() == Some("getAll")
+}
+
+/// Whether a property bounds what an operation returns. An extent selects parts of each item, not items.
+pub(crate) fn is_filter(operation: &str, property: &str) -> bool {
+    property != "Extent" && !(is_growing(operation) && NO_FILTERS.contains(&property))
+}
+
 /// Lists that seldom change.
 const STATIC: &[&str] = &[
     "configuration",
@@ -133,7 +144,7 @@ impl Kind {
         });
         Self {
             paginated: contracts.operation(name).is_some_and(|known| known.paginated),
-            growing: GROWING.contains(&resource) && action == "getAll",
+            growing: is_growing(name),
             is_static: STATIC.contains(&resource) && is_list,
             may_repeat: resource == "commands",
             announced: announced.map(|(_, event)| *event),

@@ -9,7 +9,7 @@ use nightaudit_mews::Contracts;
 use crate::{
     body::BodySummary,
     names::{OperationNo, Operations},
-    review::{LatencyMs, OperationReview, Sizes},
+    review::{LatencyMs, OperationReview, Run, Sizes},
 };
 
 /// The most filters tracked per operation.
@@ -108,9 +108,9 @@ impl OperationsPart {
             .filter_map(|(index, tally)| Some((OperationNo(u16::try_from(index).ok()?), tally.as_ref()?)))
     }
 
-    pub(crate) fn report(&self, names: &Operations, hours: f64, contracts: &Contracts) -> Vec<OperationReview> {
+    pub(crate) fn report(&self, names: &Operations, run: &Run, contracts: &Contracts) -> Vec<OperationReview> {
         let mut reviews: Vec<_> =
-            self.tallies().map(|(number, tally)| tally.review(names.name(number), hours, contracts)).collect();
+            self.tallies().map(|(number, tally)| tally.review(names.name(number), run, contracts)).collect();
         reviews.sort_by(|a, b| b.calls.cmp(&a.calls).then_with(|| a.operation.cmp(&b.operation)));
         reviews
     }
@@ -176,7 +176,7 @@ impl Tally {
         }
     }
 
-    fn review(&self, name: &str, hours: f64, contracts: &Contracts) -> OperationReview {
+    fn review(&self, name: &str, run: &Run, contracts: &Contracts) -> OperationReview {
         let known = contracts.operation(name);
         OperationReview {
             operation: name.to_owned(),
@@ -184,7 +184,7 @@ impl Tally {
             calls: self.calls,
             sent: self.sent,
             succeeded: self.succeeded,
-            per_hour: (self.calls as f64 / hours * 100.0).round() / 100.0,
+            per_hour: (run.per_hour(self.calls) * 100.0).round() / 100.0,
             busiest_hour: self.hours.busiest(),
             statuses: self.statuses.clone(),
             unanswered: self.unanswered,

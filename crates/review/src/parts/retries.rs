@@ -53,6 +53,8 @@ pub(crate) struct RetriesPart {
     hammering: BTreeMap<TokenNo, Evidence>,
     fixed: BTreeMap<OperationNo, (Evidence, i64)>,
     no_backoff: BTreeMap<OperationNo, Evidence>,
+    /// Refusals with a `Retry-After` of which it isn't known whether it was heeded.
+    unchecked: u64,
     /// Failures beyond the bounds.
     unfollowed: u64,
 }
@@ -75,6 +77,7 @@ struct Refusal {
 struct Tally {
     count: u64,
     with_retry_after: u64,
+    unchecked: u64,
     ignored: u64,
     heeded: u64,
     backed_off: u64,
@@ -114,7 +117,8 @@ impl RetriesPart {
                 });
             } else {
                 // Refusals beyond the bound are only counted.
-                tally.with_retry_after -= u64::from(fact.retry_after.is_some());
+                tally.unchecked += u64::from(fact.retry_after.is_some());
+                self.unchecked += u64::from(fact.retry_after.is_some());
             }
         }
     }
@@ -274,6 +278,7 @@ impl RetriesPart {
                 cause: *cause,
                 count: tally.count,
                 with_retry_after: tally.with_retry_after,
+                unchecked: tally.unchecked,
                 ignored: tally.ignored,
                 heeded: tally.heeded,
                 backed_off: tally.backed_off,
@@ -326,6 +331,12 @@ impl RetriesPart {
             let name = operations.name(*operation);
             let message = format!("{name}: {} series of failures retried without growing pauses.", evidence.count);
             findings.raise(Rule::RetryNoBackoff, Some(name), message, evidence);
+        }
+        if self.unchecked > 0 {
+            findings.bounds.push(format!(
+                "whether {} with `Retry-After` were heeded was not checked because {MOST_OPEN} of the token were in progress",
+                count_of(self.unchecked, "refusal")
+            ));
         }
         if self.unfollowed > 0 {
             findings.bounds.push(format!(

@@ -37,6 +37,8 @@ pub(crate) struct RunPart {
     session_name: String,
     environment: String,
     exchanges: u64,
+    /// All that is in the record, whether or not it is a request of the run.
+    recorded: u64,
     outcomes: OutcomeCounts,
     first: Option<(i64, Timestamp, ExchangeId)>,
     last: Option<(i64, Timestamp, ExchangeId)>,
@@ -76,6 +78,7 @@ impl Default for RunPart {
             session_name: String::new(),
             environment: String::new(),
             exchanges: 0,
+            recorded: 0,
             outcomes: OutcomeCounts::default(),
             first: None,
             last: None,
@@ -126,6 +129,7 @@ impl RunPart {
         if !exchange.is_webhook() {
             self.starts.note(exchange.id);
         }
+        self.recorded += 1;
         self.records.note(exchange);
     }
 
@@ -207,11 +211,6 @@ impl RunPart {
         self.records.set_facts(facts);
     }
 
-    /// The run's length in hours; at least one second.
-    pub(crate) fn hours(&self) -> f64 {
-        self.seconds().max(1) as f64 / 3600.0
-    }
-
     fn seconds(&self) -> u64 {
         let micros = self.first.zip(self.last).map_or(0, |((first, ..), (last, ..))| last.saturating_sub(first));
         u64::try_from(micros / 1_000_000).unwrap_or(0)
@@ -231,6 +230,7 @@ impl RunPart {
             session_name: self.session_name.clone(),
             environment: self.environment.clone(),
             exchanges: self.exchanges,
+            others: self.recorded.saturating_sub(self.exchanges),
             outcomes: self.outcomes,
             first: self.first.map(|(_, at, _)| at),
             last: self.last.map(|(_, at, _)| at),

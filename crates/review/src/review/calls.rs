@@ -20,7 +20,7 @@ pub struct OperationReview {
     pub sent: u64,
     /// Calls with a 2xx response.
     pub succeeded: u64,
-    /// Calls per hour of the run.
+    /// Calls per hour of the run; of a shorter run, its calls.
     pub per_hour: f64,
     /// Calls in the busiest hour of the clock.
     #[serde(default)]

@@ -103,6 +103,9 @@ pub struct RetryReview {
     pub count: u64,
     /// How many of them had a `Retry-After`.
     pub with_retry_after: u64,
+    /// Those of them that were not checked, as too many were in progress at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unchecked: u64,
     /// How many of those were followed by an earlier request.
     pub ignored: u64,
     /// How many of those were respected.
@@ -145,4 +148,9 @@ pub enum RetryCause {
     ServerError,
     /// No response.
     NoAnswer,
+}
+
+/// Left out, so that reviews without it are as they were.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -13,8 +13,11 @@ pub struct Run {
     pub session_name: String,
     /// The environment it was recorded in.
     pub environment: String,
-    /// Exchanges, not counting parts of WebSockets.
+    /// The integration's requests that are reviewed.
     pub exchanges: u64,
+    /// Exchanges besides: webhooks, parts of WebSockets, and what the declaration leaves out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub others: u64,
     /// Exchanges by outcome.
     pub outcomes: OutcomeCounts,
     /// When the first request arrived.
@@ -48,6 +51,20 @@ pub struct Run {
     /// What each node recorded, if there are several; by chain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeRun>,
+}
+
+impl Run {
+    /// All exchanges in the record.
+    #[must_use]
+    pub const fn recorded(&self) -> u64 {
+        self.exchanges.saturating_add(self.others)
+    }
+
+    /// How many requests there are per hour. A shorter run counts as an hour: what goes on in minutes says nothing of one.
+    #[must_use]
+    pub fn per_hour(&self, requests: u64) -> f64 {
+        requests as f64 / (self.duration_s.max(3600) as f64 / 3600.0)
+    }
 }
 
 /// What one of several nodes recorded of a session.

@@ -6,6 +6,7 @@ mod common;
 mod events;
 mod extremes;
 mod faults;
+mod figures;
 mod golden;
 mod left_out;
 mod never_read;

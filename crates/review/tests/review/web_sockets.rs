@@ -2,7 +2,7 @@
 
 use crate::common::{events::*, *};
 use nightaudit_mews::Contracts;
-use nightaudit_review::{Declaration, Rule};
+use nightaudit_review::{Declaration, Review, Rule};
 
 #[test]
 fn parts_of_a_websocket_change_nothing_in_the_review() {
@@ -10,9 +10,20 @@ fn parts_of_a_websocket_change_nothing_in_the_review() {
     let without = review(&session(among([handshake(at)])), &Declaration::default());
     let parts = (1..=300).map(|part| said(at + f64::from(part), part));
     let with = review(&session(among(parts.chain([handshake(at)]))), &Declaration::default());
-    // Not one number differs, and the 300 are not missing from the sequence either.
-    assert_eq!(with, without);
-    assert_eq!((with.run.exchanges, with.run.missing), (51, 0));
+    // The 300 are not missing from the sequence, and told apart from the requests.
+    assert_eq!((with.run.exchanges, with.run.others, with.run.missing), (51, 300, 0));
+    let record = |review: &Review| review.checklist.iter().find(|check| check.id == "record").unwrap().figure.clone();
+    assert_eq!(
+        [&without, &with].map(record),
+        ["51 exchanges, none missing", "351 exchanges, 51 of them requests, none missing"]
+    );
+    // Not one number besides differs.
+    let alike = |mut review: Review| {
+        review.run.others = 0;
+        review.checklist.retain(|check| check.id != "record");
+        review
+    };
+    assert_eq!(alike(with), alike(without));
 }
 
 #[test]
