@@ -23,9 +23,10 @@ pub(crate) fn read<'b>(body: &'b [u8], mail: &MailDomains) -> BodySummary<'b> {
     asked
 }
 
-/// Whether a request's recorded body is only the start of what was announced or begun: the client left while it was
+/// Whether a request's recorded body, here decoded, is only the start of what was announced or begun: the client left while it was
 /// sending, or the connection to Mews broke.
-pub(crate) fn is_cut(exchange: &Exchange, decoded: &[u8]) -> bool {
+#[must_use]
+pub fn is_cut(exchange: &Exchange, decoded: &[u8]) -> bool {
     let announced = exchange.request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
     if let Some(length) = announced.and_then(|header| header.value.trim().parse::<u64>().ok()) {
         return length > exchange.request.body.length;

@@ -293,6 +293,28 @@ fn a_bundle_is_reviewed_with_the_configured_limits_and_verified_with_them() {
     assert!(noticed.iter().any(|found| found.file.as_deref() == Some("review.json")), "{noticed:?}");
 }
 
+/// The report of a request of this operation with this body.
+fn report_of_request(operation: &str, body: &str) -> String {
+    let mut asked = exchange(1);
+    asked.operation = operation.to_owned();
+    asked.request.body = Body::whole(body.to_owned().into());
+    report_of(&chained(vec![asked]))
+}
+
+#[test]
+fn regression_the_exchange_shows_what_the_review_finds_relative_to_its_time() {
+    let unit = r#""FirstTimeUnitStartUtc":"2040-01-01T23:00:00Z","LastTimeUnitStartUtc":"2040-01-01T23:00:00Z""#;
+    let body = format!(
+        r#"{{"RateId":"{}","PriceUpdates":[{{{unit},"Value":1}}]}}"#,
+        "0".repeat(8) + "-0000-4000-8000-000000000000"
+    );
+    let page = report_of_request("rates/updatePrice", &body);
+    let (review, exchanges) = page.split_once("<section class=\"part\" id=\"exchanges\">").unwrap();
+    for (part, place) in [(review, "review"), (exchanges, "exchange")] {
+        assert!(part.contains("at the latest 5 years after the request of"), "{place}");
+    }
+}
+
 #[test]
 fn regression_a_report_of_more_than_30_days_tells_stretches() {
     let mut late = exchange(2);
