@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     Alteration, Destination, Digest, Direction, ExchangeId, InjectedFault, Message, Note, Pseudonym, SessionId,
@@ -114,20 +114,26 @@ impl Exchange {
         !self.direction.is_outgoing()
     }
 
-    /// Whether all of the request's body came and is recorded, so that it can be judged. Of a request that the client broke off, only
-    /// its `Content-Length` tells.
+    /// Whether all of the request's body came and is recorded, so that it can be judged.
     #[must_use]
     pub fn has_whole_request(&self) -> bool {
+        let body = &self.request.body;
+        // A rejected request was never parsed.
+        let is_there = !matches!(self.outcome, Outcome::Rejected | Outcome::Interrupted);
+        is_there && !body.truncated && body.withheld.is_none() && !self.is_request_cut()
+    }
+
+    /// Whether the request's body is only the start of what was announced or begun: the client left while it was sending, or the
+    /// connection to the API's host broke.
+    fn is_request_cut(&self) -> bool {
         let Request { headers, body, .. } = &self.request;
-        let announced = || headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-        let came = match self.outcome {
-            // It was never parsed.
-            Outcome::Rejected => false,
-            Outcome::Interrupted => false,
-            Outcome::Aborted => announced().is_some_and(|length| length.value.parse() == Ok(body.length)),
-            _ => true,
-        };
-        came && !body.truncated && body.withheld.is_none()
+        let announced = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        if let Some(length) = announced.and_then(|header| header.value.trim().parse::<u64>().ok()) {
+            return length > body.length;
+        }
+        let ends_too_early =
+            || serde_json::from_slice::<IgnoredAny>(&body.decoded().0).is_err_and(|error| error.is_eof());
+        matches!(self.outcome, Outcome::Aborted | Outcome::Failed) && ends_too_early()
     }
 
     /// The status the client received; `None` without a response.
@@ -490,18 +496,26 @@ mod tests {
 
     #[test]
     fn a_request_is_whole_if_all_of_it_came() {
-        let whole = crate::testing::sample();
+        let mut whole = crate::testing::sample();
+        (whole.request.headers, whole.request.body) = (Vec::new(), Body::whole("{}".into()));
         assert!(whole.has_whole_request());
-        for outcome in [Outcome::Rejected, Outcome::Interrupted, Outcome::Aborted] {
-            assert!(!Exchange { outcome, ..whole.clone() }.has_whole_request(), "{outcome}");
+        for (outcome, body, length, is) in [
+            (Outcome::Rejected, "{}", "", false),
+            (Outcome::Interrupted, "{}", "", false),
+            (Outcome::Aborted, "{}", "", true),
+            (Outcome::Aborted, "{", "", false),
+            (Outcome::Failed, "{", "", false),
+            (Outcome::Answered, "{", "", true),
+            (Outcome::Aborted, "{", "1", true),
+            (Outcome::Answered, "{}", "3", false),
+        ] {
+            let mut exchange = Exchange { outcome, ..whole.clone() };
+            exchange.request.body = Body::whole(body.into());
+            exchange.request.headers = vec![Header { name: "content-length".into(), value: length.into() }];
+            assert_eq!(exchange.has_whole_request(), is, "{outcome} {body} {length}");
         }
-        let mut aborted = Exchange { outcome: Outcome::Aborted, ..whole };
-        for (length, is) in [(aborted.request.body.length + 1, false), (aborted.request.body.length, true)] {
-            aborted.request.headers = vec![Header { name: "content-length".into(), value: length.to_string().into() }];
-            assert_eq!(aborted.has_whole_request(), is, "{length}");
-        }
-        aborted.request.body = Body::unrecorded(crate::Withheld::Interrupted);
-        assert!(!aborted.has_whole_request());
+        whole.request.body = Body::unrecorded(crate::Withheld::Interrupted);
+        assert!(!whole.has_whole_request());
     }
 
     #[test]

@@ -6,7 +6,6 @@ mod personal_data;
 mod summary;
 mod walk;
 
-use nightaudit_exchange::{Exchange, Outcome};
 use serde::de::DeserializeSeed as _;
 
 pub(crate) use hash::{hash, mix};
@@ -21,22 +20,6 @@ pub(crate) fn read<'b>(body: &'b [u8], mail: &MailDomains) -> BodySummary<'b> {
     let read = walk::Top { asked: &mut asked, mail }.deserialize(&mut json);
     asked.is_object = read.is_ok() && json.end().is_ok();
     asked
-}
-
-/// Whether a request's recorded body, here decoded, is only the start of what was announced or begun: the client left while it was
-/// sending, or the connection to Mews broke.
-#[must_use]
-pub fn is_cut(exchange: &Exchange, decoded: &[u8]) -> bool {
-    let announced = exchange.request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    if let Some(length) = announced.and_then(|header| header.value.trim().parse::<u64>().ok()) {
-        return length > exchange.request.body.length;
-    }
-    matches!(exchange.outcome, Outcome::Aborted | Outcome::Failed) && ends_too_early(decoded)
-}
-
-/// Whether more would have to follow for this to be JSON.
-fn ends_too_early(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err_and(|error| error.is_eof())
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! - [`Review`]: a verdict, [`Finding`]s with the exchanges that show them, and all figures.
 //! - [`Declaration`]: what the integration declares about itself, in `certification.toml`.
 //! - [`Comparison`]: the changes from one review to another.
-//! - [`is_cut`]: whether only the start of a request's body arrived.
 //! - [`Rule`]: the table of rules with ids, severities, reasons and advice.
 //!
 //! Pure: no I/O, no clock. Memory is bounded by the number of operations, tokens and findings, not of exchanges.
@@ -57,7 +56,6 @@ mod step;
 mod verdict;
 
 pub use basis::Basis;
-pub use body::is_cut;
 pub use comparison::{Comparison, RemainingFinding};
 pub use declaration::{Declaration, DeclarationError, IntegrationKind, RuleChange, guess, template};
 pub use facts::{NodeFacts, SessionFacts};

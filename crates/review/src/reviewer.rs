@@ -201,7 +201,7 @@ impl Reviewer {
             return;
         }
         let (body, is_decoded) = exchange.request.body.decoded();
-        let is_whole = is_decoded && !exchange.request.body.truncated && !body::is_cut(exchange, &body);
+        let is_whole = is_decoded && exchange.has_whole_request();
         let asked = if body.is_empty() { BodySummary::default() } else { body::read(&body, &self.mail) };
         let number = self.operations.number(&exchange.operation);
         let mut blamed = Blamed::default();

@@ -4,8 +4,7 @@ use maud::{Markup, html};
 use nightaudit_exchange::{
     AdmissionRecord, Alteration, Body, Decision, Destination, Direction, Exchange, Header, InjectedFault, Outcome,
 };
-use nightaudit_mews::{API, Contracts, DateTime, FindingKind};
-use nightaudit_review::is_cut;
+use nightaudit_mews::{API, Contracts, FindingKind};
 
 use super::{
     body::{Text, show},
@@ -140,17 +139,11 @@ fn sent_to(destination: &Destination) -> Markup {
 /// Where the request doesn't match the documentation, as the review finds.
 fn misfits(exchange: &Exchange, contracts: &Contracts) -> Markup {
     let body = &exchange.request.body;
-    // Truncated or unreadable bodies can't be checked.
-    if exchange.web_socket.is_some() || body.truncated || body.bytes.is_empty() || exchange.request.method != "POST" {
+    if body.bytes.is_empty() || exchange.request.method != "POST" || !body.decoded().1 {
         return html! {};
     }
-    let (decoded, is_decoded) = body.decoded();
-    if !is_decoded || is_cut(exchange, &decoded) {
-        return html! {};
-    }
-    let mut found = contracts.check_sent(&exchange.operation, &decoded, sent_at(exchange));
-    // Redacted values aren't what was sent.
-    found.retain(|finding| finding.kind != FindingKind::More && !finding.found.contains("REDACTED:"));
+    let mut found = contracts.check_exchange(exchange);
+    found.retain(|finding| finding.kind != FindingKind::More);
     html! {
         @if !found.is_empty() {
             div.misfits {
@@ -160,11 +153,6 @@ fn misfits(exchange: &Exchange, contracts: &Contracts) -> Markup {
             }
         }
     }
-}
-
-/// The time of sending, in UTC, relative to which some times are limited.
-fn sent_at(exchange: &Exchange) -> Option<DateTime> {
-    exchange.started_at.to_string().strip_suffix('Z')?.parse().ok()
 }
 
 fn fault_note(fault: &InjectedFault) -> Markup {
