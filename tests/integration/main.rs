@@ -14,6 +14,7 @@ mod comparing;
 mod composed_fleet;
 mod crashes;
 mod documentation;
+mod early_responses;
 mod evidence;
 mod exit_codes;
 mod exports;

@@ -283,10 +283,12 @@ pub struct CapturedBody {
     pub kept: SmallVec<[Bytes; 1]>,
     /// More of the retained prefix, after `kept`: a long body is packed while it passes.
     pub packed: Option<Box<PackedBytes>>,
-    /// The full length, in bytes.
+    /// The full length, in bytes; of an unfinished body, as announced, if it was.
     pub length: u64,
     /// The digest of the full body, if it is longer than the retained prefix or was spilled; otherwise the recorder computes it.
     pub sha256: Option<Digest>,
+    /// Whether it was recorded before its end had arrived: the digest is that of what had.
+    pub unfinished: bool,
     /// Dropped with the body; the proxy uses it to account for the memory of retained bodies.
     pub held: Option<Box<dyn std::any::Any + Send + Sync>>,
 }

@@ -42,7 +42,7 @@ use self::{
 pub use self::{free_text::redact_text, journal_entry::JournalEntry, known_tokens::KnownTokens};
 use crate::{
     Api, Body, CallDirection, Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse,
-    CapturedWebSocket, Envelope, Exchange, Failure, FaultEnding, Head, Header, Message, Outcome, Pseudonym,
+    CapturedWebSocket, Digest, Envelope, Exchange, Failure, FaultEnding, Head, Header, Message, Outcome, Pseudonym,
     PseudonymKey, Request, Response, SessionId, TimesUs, WebSocket,
 };
 
@@ -149,12 +149,21 @@ impl Redactor {
         let made_up = matches!(capture.fault.as_ref().and_then(|fault| fault.ending), Some(FaultEnding::Status(_)));
         let complete = matches!(capture.outcome, Outcome::Answered | Outcome::Refused) || made_up;
         let target: String = finish(target, secrets);
+        // A request can be responded to, or refused, before its end has arrived.
+        let unfinished = body.unfinished;
+        let mut request_body = request_search.finish(names, secrets, complete && !unfinished);
+        if unfinished {
+            // As for a body of which only a prefix is stored: its digest is not that of what was received.
+            let stored = Digest::of(&request_body.bytes);
+            request_body.stored_sha256.get_or_insert(stored);
+            request_body.truncated = true;
+        }
         let request = Request {
             method,
             url: if target.starts_with('/') { format!("{origin}{target}") } else { target.clone() },
             http_version: CompactString::const_new(version(*request_version)),
             headers: headers(&request_headers, request_texts, names, secrets),
-            body: request_search.finish(names, secrets, complete),
+            body: request_body,
         };
         let response = response_parts.zip(response_search).map(|((status, response_version, head), search)| {
             let headers = headers(&response_headers, response_texts, names, secrets);

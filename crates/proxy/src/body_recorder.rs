@@ -212,6 +212,13 @@ impl BodyRecorder {
         self.length
     }
 
+    /// Takes what was collected of a body whose end has not arrived.
+    pub(crate) fn take_unfinished(&mut self) -> CapturedBody {
+        let announced = self.announced.unwrap_or(0);
+        let body = self.take();
+        CapturedBody { length: body.length.max(announced), unfinished: true, ..body }
+    }
+
     /// Takes what was collected.
     pub(crate) fn take(&mut self) -> CapturedBody {
         let budget = Arc::clone(self.held.budget());
@@ -224,6 +231,7 @@ impl BodyRecorder {
             packed: done.packed,
             length: done.length,
             sha256: done.hasher.map(|hasher| Digest(hasher.finalize().into())),
+            unfinished: false,
             held: (done.held.bytes() > 0).then(|| Box::new(done.held) as _),
         }
     }

@@ -4,7 +4,7 @@ use std::{
     future::{Future as _, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -103,9 +103,6 @@ impl BodyPrefix {
                         let granted = prefix.granted(length, body_recorder, budget, &is_enough).await;
                         body_recorder.push(&piece);
                         if !granted? {
-                            if body.is_end_stream() {
-                                return Ok(prefix);
-                            }
                             break;
                         }
                     }
@@ -116,7 +113,10 @@ impl BodyPrefix {
                 Some(Err(error)) => return Err(failed(&error)),
             }
         }
-        prefix.rest = Some(body);
+        // What made the prefix long enough may have been the end.
+        if !body.is_end_stream() {
+            prefix.rest = Some(body);
+        }
         Ok(prefix)
     }
 
@@ -230,14 +230,16 @@ struct Progress {
     last: Instant,
     /// Whether the whole body has been forwarded.
     is_ended: bool,
+    /// Whether the exchange has been recorded, so that no more of the body can be.
+    is_recorded: bool,
     /// Why the client's body failed.
     failed: Option<LocalResponse>,
     /// Data forwarded beyond the prefix, as long as it may be needed for a retry.
     replay: Option<Replay>,
     /// The unread rest, once the body being sent was dropped.
     returned: Option<Incoming>,
-    /// A chunk that waits for memory.
-    waiting: Option<Bytes>,
+    /// A chunk that waits for memory, and who waits for it.
+    waiting: Option<(Bytes, Waker)>,
     budget: Arc<Budget>,
 }
 
@@ -280,6 +282,7 @@ impl Upload {
             body_recorder,
             last: Instant::now(),
             is_ended: false,
+            is_recorded: false,
             failed: None,
             replay: None,
             returned: None,
@@ -288,8 +291,15 @@ impl Upload {
         })))
     }
 
+    /// Takes the body for the record. What is not forwarded yet never will be.
     pub(crate) fn take(&self) -> CapturedBody {
-        self.lock().body_recorder.take()
+        let mut progress = self.lock();
+        progress.is_recorded = true;
+        if let Some((_, waker)) = &progress.waiting {
+            // No memory is needed any more.
+            waker.wake_by_ref();
+        }
+        if progress.is_ended { progress.body_recorder.take() } else { progress.body_recorder.take_unfinished() }
     }
 
     /// When data was last forwarded.
@@ -412,7 +422,21 @@ impl ReplayBody {
     }
 }
 
-/// The client's body failed; the [`Upload`] has the reason.
+/// Passes over what the client still sends after its exchange was recorded, which happens if the response, or what is made
+/// of it, came first. Forwarding it would send what no record has. But a client that writes its whole request before it
+/// reads would lose the response if its connection were closed, so it is read to its end, within the time it has for it.
+fn discard(
+    frame: &Frame<Bytes>,
+    pace: &mut BodyPace,
+    cx: &Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
+    pace.received(frame.data_ref().map_or(0, Bytes::len));
+    // One frame at a time, as others on the connection's thread have their turn.
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// The client's body failed, or can't be recorded any more; the [`Upload`] has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the request body failed")]
 pub(crate) struct UploadFailed;
@@ -436,8 +460,8 @@ impl Body for RequestBody {
         }
         if let Some(rest) = &mut this.rest {
             let Rest { body, upload, pace, timer } = &mut **rest;
-            let waited = upload.lock().waiting.take().map(|piece| Some(Ok(Frame::data(piece))));
-            let next = waited.map_or_else(|| Pin::new(body).poll_frame(cx), Poll::Ready);
+            let waited = upload.lock().waiting.take().map(|(piece, _)| Some(Ok(Frame::data(piece))));
+            let next = waited.map_or_else(|| Pin::new(&mut *body).poll_frame(cx), Poll::Ready);
             let Poll::Ready(frame) = next else {
                 let left = pace.left();
                 let (begun, sleep) = timer.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
@@ -453,9 +477,18 @@ impl Body for RequestBody {
             match frame {
                 Some(Ok(frame)) => {
                     let mut progress = upload.lock();
+                    if progress.is_recorded {
+                        drop(progress);
+                        this.is_ended = body.is_end_stream();
+                        return if this.is_ended {
+                            Poll::Ready(Some(Err(UploadFailed)))
+                        } else {
+                            discard(&frame, pace, cx)
+                        };
+                    }
                     if let Some(piece) = frame.data_ref() {
                         if progress.body_recorder.poll_room(cx, piece.len()).is_pending() {
-                            progress.waiting = frame.into_data().ok();
+                            progress.waiting = frame.into_data().ok().map(|piece| (piece, cx.waker().clone()));
                             return Poll::Pending;
                         }
                         pace.received(piece.len());
@@ -481,7 +514,14 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Err(UploadFailed)));
                 }
                 None => {
-                    upload.lock().is_ended = true;
+                    let mut progress = upload.lock();
+                    if progress.is_recorded && !progress.is_ended {
+                        drop(progress);
+                        this.is_ended = true;
+                        return Poll::Ready(Some(Err(UploadFailed)));
+                    }
+                    progress.is_ended = true;
+                    drop(progress);
                     this.rest = None;
                 }
             }

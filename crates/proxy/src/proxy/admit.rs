@@ -77,7 +77,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         match read {
             Ok(prefix) => Ok((prefix, body_recorder)),
             Err(local_response) => {
-                pending.note(|capture| capture.request.body = body_recorder.take());
+                pending.note(|capture| capture.request.body = body_recorder.take_unfinished());
                 Err(local_response)
             }
         }

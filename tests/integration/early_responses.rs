@@ -1,0 +1,75 @@
+//! Responses that come before the end of the request: of Mews, and of a limit.
+
+use std::time::Duration;
+
+use nightaudit_exchange::{Body, Digest, Outcome};
+use nightaudit_limit::{Config, KeyParts, Limiter, Rule};
+use nightaudit_testkit::{Harness, Setup, Upstream, post, read_response, send};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+const TOKEN: &str = "C66EF7B239D24632943D115EDE9CB810-EA00F8FD8294692C940F6B5A8F9453D";
+
+/// The head of a request with a body of 3,000 bytes, and a first part of the body, whose last bytes are most of a token.
+fn cut_in_a_token() -> (String, String) {
+    let part = format!(r#"{{"AccessToken":"own-access-token-0001","ClientToken":"c","Notes":"see {}"#, &TOKEN[..62]);
+    ("POST /api/connector/v1/bills/add HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n".to_owned(), part)
+}
+
+/// Asserts that the record of a body says that it was cut, and has nothing of the token.
+fn assert_cut(body: &Body, part: &str) {
+    let text = String::from_utf8_lossy(&body.bytes);
+    assert!(body.truncated && !text.contains(&TOKEN[..20]), "{text}");
+    assert_eq!((body.length, body.sha256), (3000, Digest::of(part.as_bytes())));
+    assert_eq!(body.stored_sha256, Some(Digest::of(&body.bytes)));
+}
+
+#[tokio::test]
+async fn regression_a_body_that_mews_had_answered_before_its_end_was_recorded_as_complete() {
+    let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Upstream::raw(move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+            let mut read = Vec::new();
+            let _ = stream.read_to_end(&mut read).await;
+            let _ = ended.send(read);
+        }
+    })
+    .await;
+    let harness = Harness::start(&upstream.url()).await;
+    let (head, part) = cut_in_a_token();
+    let mut client = TcpStream::connect(harness.address()).await.unwrap();
+    client.write_all(format!("{head}{part}").as_bytes()).await.unwrap();
+    assert_eq!(read_response(&mut client).await.status, 200);
+    let exchange = harness.recorded().await;
+    assert_eq!(exchange.outcome, Outcome::Answered);
+    assert_cut(&exchange.request.body, &part);
+    // The rest is read, so that the client can go on, but nobody gets what was not recorded.
+    client.write_all(&vec![b' '; 3000 - part.len()]).await.unwrap();
+    assert_eq!(String::from_utf8(ends.recv().await.unwrap()).unwrap(), part);
+    client.write_all(&post("rates/getAll", "{}")).await.unwrap();
+    assert_eq!(read_response(&mut client).await.status, 200);
+    assert!(!harness.recorded().await.request.body.truncated);
+}
+
+#[tokio::test]
+async fn regression_a_body_that_a_limit_refused_before_its_end_was_recorded_as_complete() {
+    let upstream = Upstream::responding(200, "{}").await;
+    let window = Duration::from_secs(3600);
+    let key = KeyParts { access_token: true, ..KeyParts::default() };
+    let rule = Rule { name: "one".into(), key, requests: 1, window, burst: None, paginated_factor: 1 };
+    let limiter = Limiter::new(Config { rules: vec![rule], ..Config::default() }).unwrap();
+    let harness = Harness::with(Setup::new(&upstream.url()).limited_by(limiter)).await;
+    send(harness.address(), &post("rates/getAll", r#"{"AccessToken":"own-access-token-0001"}"#)).await;
+    harness.recorded().await;
+    let (head, part) = cut_in_a_token();
+    let mut client = TcpStream::connect(harness.address()).await.unwrap();
+    client.write_all(format!("{head}{part}").as_bytes()).await.unwrap();
+    assert_eq!(read_response(&mut client).await.status, 429);
+    let exchange = harness.recorded().await;
+    assert_eq!(exchange.outcome, Outcome::Refused);
+    assert_cut(&exchange.request.body, &part);
+}
