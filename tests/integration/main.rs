@@ -38,6 +38,7 @@ mod proxying;
 mod regressions;
 mod replaying;
 mod resending;
+mod restarts;
 mod reviewing;
 mod secrets;
 mod serving;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightaudit_exchange::{Exchange, Filter, Outcome, Pseudonym, Timestamp};
+use nightaudit_exchange::{Exchange, FaultEnding, Filter, Outcome, OutcomeFilter, Pseudonym, Timestamp};
 use nightaudit_log::{Query, ReadError};
 
 use crate::{log::Log, query::Exchanges, row_filter::RowFilter};
@@ -65,7 +65,10 @@ impl Log {
             let exchanges = self.ended_since(filter, from)?;
             Ok(exchanges.filter_map(Result::ok).filter_map(response).filter(|response| response.at >= from).collect())
         };
-        let rejections = responses(too_many, since)?;
+        let mut rejections = responses(too_many, since)?;
+        // A client whose connection a fault rule reset got no response, so its exchange has no status to be found by.
+        let faulted = Filter { outcome: Some(OutcomeFilter::Is(Outcome::Faulted)), ..Filter::default() };
+        rejections.extend(resets(self.ended_since(faulted, since)?, since));
         // Successes matter only if there were recent rejections.
         if rejections.iter().all(|rejection| rejection.at < all) {
             return Ok(rejections);
@@ -83,16 +86,39 @@ impl Log {
     }
 }
 
+/// The rejections that no client got, because a fault rule reset its connection.
+fn resets(faulted: Exchanges, since: Timestamp) -> impl Iterator<Item = RecordedResponse> {
+    let unseen = faulted.filter_map(Result::ok).filter(|exchange| exchange.response.is_none());
+    unseen.filter_map(response).filter(move |response| response.status == 429 && response.at >= since)
+}
+
+/// What Mews responded to a forwarded request, even if the client got only a part of it, or nothing.
 fn response(exchange: Exchange) -> Option<RecordedResponse> {
     let head = exchange.times_us.response_head?;
-    if exchange.outcome != Outcome::Answered || exchange.web_socket.is_some() {
+    if exchange.web_socket.is_some() {
         return None;
     }
-    let response = exchange.response.as_ref()?;
-    let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("retry-after"));
-    let retry_after = header.map(|header| header.value.to_string());
-    let (status, at) = (response.status, exchange.started_at.plus(Duration::from_micros(head)));
+    let (status, retry_after) = response_of_mews(&exchange)?;
+    let at = exchange.started_at.plus(Duration::from_micros(head));
     Some(RecordedResponse { status, at, retry_after, request: sent_request(exchange)? })
+}
+
+/// Status and `Retry-After` of Mews' own response.
+fn response_of_mews(exchange: &Exchange) -> Option<(u16, Option<String>)> {
+    let fault = exchange.fault.as_deref();
+    if let Some(status) = fault.and_then(|fault| fault.upstream_status) {
+        return Some((status, None));
+    }
+    let response = exchange.response.as_ref()?;
+    let is_own = match exchange.outcome {
+        Outcome::Answered => true,
+        // The proxy's responses to failures have none of the statuses that say something about limits.
+        Outcome::Failed | Outcome::Aborted => matches!(response.status, 200..=299 | 429),
+        Outcome::Faulted => !matches!(fault?.ending, Some(FaultEnding::Status(_))),
+        Outcome::Refused | Outcome::Rejected | Outcome::Interrupted => false,
+    };
+    let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("retry-after"));
+    is_own.then(|| (response.status, header.map(|header| header.value.to_string())))
 }
 
 fn sent_request(exchange: Exchange) -> Option<SentRequest> {
