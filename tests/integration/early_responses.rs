@@ -73,3 +73,25 @@ async fn regression_a_body_that_a_limit_refused_before_its_end_was_recorded_as_c
     assert_eq!(exchange.outcome, Outcome::Refused);
     assert_cut(&exchange.request.body, &part);
 }
+
+#[tokio::test]
+async fn regression_a_request_waited_behind_a_body_that_mews_had_answered_and_did_not_read() {
+    let connections = std::sync::atomic::AtomicUsize::new(0);
+    let upstream = Upstream::raw(move |mut stream| {
+        let is_first = connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        async move {
+            let status = if is_first { "413 Content Too Large" } else { "200 OK" };
+            let response = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
+            stream.write_all(response.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let mut setup = Setup::new(&upstream.url());
+    setup.proxy = |config| config.timeouts.response_head = Duration::from_secs(10);
+    let harness = Harness::with(setup).await;
+    // The token comes last, so that all of the body is handed to the connection before the response comes.
+    let body = format!(r#"{{"Notes":"{}","AccessToken":"own-access-token-0001"}}"#, "y".repeat(1_000_000));
+    assert_eq!(send(harness.address(), &post("bills/add", &body)).await.status, 413);
+    assert_eq!(send(harness.address(), &post("rates/getAll", "{}")).await.status, 200);
+}

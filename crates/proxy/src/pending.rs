@@ -138,6 +138,12 @@ impl<P: RecordPermit> PendingExchange<P> {
         self.upload.as_ref().is_none_or(|upload| upload.is_ended())
     }
 
+    /// Returns how much of the request's body has been sent.
+    pub(crate) fn sent_length(&self) -> u64 {
+        let whole = || self.capture().map_or(0, |capture| capture.request.body.length);
+        self.upload.as_ref().map_or_else(whole, |upload| upload.length())
+    }
+
     /// Records the exchange; `None` if it already was.
     pub(crate) fn finish(&mut self, outcome: Outcome, error: Option<Failure>) -> Option<P::Receipt> {
         let (permit, mut capture) = self.open.take()?;

@@ -229,7 +229,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                 return Err(LocalResponse::failed(FailureKind::InvalidResponse, message));
             }
             let framing = Framing::of(&mut response, &method, self.api())?;
-            if framing.ambiguous {
+            let is_error = response.status().as_u16() >= 400;
+            if framing.ambiguous || (is_error && pending.sent_length() > SURELY_READ) {
                 lease.poison();
             }
             Ok(Forwarded { response, framing, lease, upgrade, plan: admitted.plan })
@@ -387,6 +388,10 @@ struct Forwarded {
     /// The faults to inject into the response.
     plan: Option<Box<Plan>>,
 }
+
+/// Of a longer request than this, in bytes, Mews may have read no more than the head before it responded with an error. The
+/// rest is then in the queue of the socket, which doesn't tell, and the next request would wait behind it.
+const SURELY_READ: u64 = 64 << 10;
 
 /// The request as it is sent, of the head that is taken from `parts`.
 fn outgoing(

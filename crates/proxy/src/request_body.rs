@@ -307,6 +307,11 @@ impl Upload {
         self.lock().last
     }
 
+    /// How much of the body has been forwarded.
+    pub(crate) fn length(&self) -> u64 {
+        self.lock().body_recorder.length()
+    }
+
     /// Returns whether the whole body has been forwarded, so that none of it is left for the connection.
     pub(crate) fn is_ended(&self) -> bool {
         self.lock().is_ended

@@ -31,6 +31,8 @@ pub(super) struct Heads {
     received: Mutex<BytesMut>,
     /// The head of the request as the client sent it, if that was over HTTP/1, until it is written.
     original: Mutex<Option<Bytes>>,
+    /// Whether something of a request is still to be written.
+    is_writing: AtomicBool,
 }
 
 impl Heads {
@@ -45,6 +47,11 @@ impl Heads {
     pub(super) fn has_captured(&self) -> bool {
         let complete = !self.is_expected.swap(false, Ordering::AcqRel);
         complete && !self.received.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Returns whether the whole request has been handed to the system. A response may come before that.
+    pub(super) fn is_written(&self) -> bool {
+        !self.is_writing.load(Ordering::Acquire)
     }
 
     /// Takes the head received.
@@ -105,14 +112,12 @@ pub(super) struct HeadCapture<S> {
     /// A respelled head, and how much of it has been written.
     respelled: Vec<u8>,
     written: usize,
-    /// Whether hyper has nothing left to write of an earlier request, so that the next write begins with a head.
-    flushed: bool,
 }
 
 impl<S> HeadCapture<S> {
     pub(super) fn new(inner: S) -> (Self, Arc<Heads>) {
         let heads = Arc::<Heads>::default();
-        let capture = Self { inner, heads: Arc::clone(&heads), respelled: Vec::new(), written: 0, flushed: true };
+        let capture = Self { inner, heads: Arc::clone(&heads), respelled: Vec::new(), written: 0 };
         (capture, heads)
     }
 }
@@ -134,14 +139,16 @@ impl<S: AsyncWrite + Unpin> HeadCapture<S> {
         ready!(self.poll_respelled(cx))?;
         let mut original = self.heads.original.lock().unwrap_or_else(PoisonError::into_inner);
         let head = match (&*original, bufs) {
-            // hyper writes a head in one piece.
-            (Some(original), [first, ..]) if self.flushed => head_of_request(first).map(|end| (end, original)),
+            // hyper writes a head in one piece, and first if nothing is left of an earlier request.
+            (Some(original), [first, ..]) if self.heads.is_written() => {
+                head_of_request(first).map(|end| (end, original))
+            }
             _ => None,
         };
         let Some((end, spelling)) = head else {
             *original = None;
             drop(original);
-            self.flushed = false;
+            self.heads.is_writing.store(true, Ordering::Release);
             return Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         };
         respell(&bufs[0][..end], spelling, &mut self.respelled);
@@ -154,7 +161,8 @@ impl<S: AsyncWrite + Unpin> HeadCapture<S> {
         }
         match Pin::new(&mut self.inner).poll_write_vectored(cx, &parts[..count]) {
             Poll::Ready(Ok(written)) => {
-                (*original, self.flushed) = (None, false);
+                *original = None;
+                self.heads.is_writing.store(true, Ordering::Release);
                 let beyond = written.saturating_sub(self.respelled.len());
                 self.written = written - beyond;
                 // To hyper the whole head is written; what is left of it comes before anything else.
@@ -207,7 +215,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadCapture<S> {
         let this = self.get_mut();
         ready!(this.poll_respelled(cx))?;
         ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
-        this.flushed = true;
+        this.heads.is_writing.store(false, Ordering::Release);
         Poll::Ready(Ok(()))
     }
 
@@ -345,6 +353,20 @@ mod tests {
             write(&mut capture, &[head, body]);
             let once = [&expected[..], body, body].concat();
             assert_eq!(capture.inner.taken, [&once[..], &once, head, body].concat(), "{width}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_written_once_all_of_it_is_flushed() {
+        let (mut capture, heads) = HeadCapture::new(Narrow { taken: Vec::new(), width: 9, ready: false });
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(heads.is_written());
+        for original in [None, Some(Bytes::from_static(b"GET / HTTP/1.1\r\nA: 1\r\n\r\n"))] {
+            heads.expect(original);
+            while Pin::new(&mut capture).poll_write(&mut cx, b"GET / HTTP/1.1\r\na: 1\r\n\r\n").is_pending() {}
+            assert!(!heads.is_written());
+            while Pin::new(&mut capture).poll_flush(&mut cx).is_pending() {}
+            assert!(heads.is_written());
         }
     }
 

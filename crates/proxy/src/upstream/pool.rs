@@ -83,6 +83,14 @@ impl Connection {
         }
     }
 
+    /// Returns whether nothing of a request is left that a next one would wait for.
+    fn is_written(&self) -> bool {
+        match self {
+            Self::Http1(_, heads, _) => heads.is_written(),
+            Self::Http2 { .. } => true,
+        }
+    }
+
     async fn ready(&mut self) -> bool {
         match self {
             Self::Http1(sender, ..) => sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()),
@@ -270,10 +278,10 @@ impl Lease {
         }
     }
 
-    /// Returns the connection to the pool once the response is complete. Dropping the lease instead closes an HTTP/1
-    /// connection.
+    /// Returns the connection to the pool once the response is complete, unless it still has some of the request to write:
+    /// the next one would wait until the server reads on. Dropping the lease instead closes an HTTP/1 connection.
     pub(crate) fn give_back(self) {
-        if !self.poisoned {
+        if !self.poisoned && self.connection.is_written() {
             self.pool.give_back(self.connection);
         }
     }
