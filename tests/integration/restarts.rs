@@ -1,5 +1,6 @@
 //! What the limits know of an earlier run.
 
+use http_body_util::{BodyExt as _, Full};
 use nightaudit_testkit::{Process, Upstream, post, send};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -56,4 +57,22 @@ async fn regression_a_429_that_no_client_got_to_its_end_was_forgotten_at_a_resta
         assert!(answer.header("x-nightaudit-limited").is_some(), "{name}");
         stop(serve).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_host_that_was_never_asked_was_taken_for_the_one_that_had_refused() {
+    let refusing = Upstream::scripted(|_| async {
+        let body = Full::from("{}").map_err(|never| match never {}).boxed();
+        http::Response::builder().status(429).header("Retry-After", "3000").body(body).unwrap()
+    })
+    .await;
+    let other = Upstream::responding(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for (mews, status) in [(&refusing, 429), (&other, 200), (&refusing, 429)] {
+        let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url()]);
+        assert_eq!(send(serve.proxy(), &post("bills/add", BODY)).await.status, status);
+        stop(serve).await;
+    }
+    assert_eq!((refusing.seen().len(), other.seen().len()), (1, 1));
 }

@@ -84,7 +84,10 @@ impl Service {
         let log = Arc::new(open_log(settings.store.clone()).await?);
         let ports = Ports::bind(&settings).await?;
         let token = Token::load_or_create(&settings.data)?;
-        let history = wiring::history(&log, &settings.limit)?;
+        let history = {
+            let hosts = [&settings.proxy.api, &settings.proxy.events];
+            wiring::history(&log, &settings.limit, hosts)?
+        };
         Admit::restore(&limiter, history).await?;
 
         let outcomes = Outcomes::default();

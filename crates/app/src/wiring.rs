@@ -10,6 +10,7 @@ use nightaudit_console::{LimitState, NodeUsage};
 use nightaudit_exchange::{Pseudonym, Timestamp};
 use nightaudit_fault::Faults;
 use nightaudit_limit::{Config as LimitConfig, History, KeyState, LimitSignal, PastResponse, PastSend};
+use nightaudit_proxy::Origin;
 use nightaudit_store::{Log, RecordedResponse, SentRequest};
 
 use crate::{
@@ -18,17 +19,26 @@ use crate::{
 };
 
 /// Restores the limits from the requests sent before the start and Mews' responses, so that a restart doesn't reset them.
-pub(crate) fn history(log: &Log, config: &LimitConfig) -> Result<History, StartError> {
+///
+/// Another host has limits of its own: what went there, such as to a simulated Mews in an earlier run, is left out.
+pub(crate) fn history(log: &Log, config: &LimitConfig, hosts: [&Origin; 2]) -> Result<History, StartError> {
     let longest = config.rules.iter().map(|rule| rule.window + config.slack).max().unwrap_or_default();
     let now = Timestamp::from_system(SystemTime::now());
     let sends =
         log.recent_sends(now.minus(longest)).map_err(|source| StartError::Restore { what: "requests", source })?;
     let refusals = log.recent_rejections(now.minus(LONGEST_PAUSE), now.minus(BACK_OFF_MEMORY));
     let refusals = refusals.map_err(|source| StartError::Restore { what: "rejections by Mews", source })?;
+    let counts = |sent: &SentRequest| is_for(sent, hosts);
+    let refusals = refusals.into_iter().filter(|answered| counts(&answered.request));
     Ok(History {
-        sends: sends.map(|sent| past_send(sent, now)).collect(),
-        responses: refusals.into_iter().filter_map(|answered| past_response(answered, now)).collect(),
+        sends: sends.filter(counts).map(|sent| past_send(sent, now)).collect(),
+        responses: refusals.filter_map(|answered| past_response(answered, now)).collect(),
     })
+}
+
+/// Whether a request went to one of these hosts, or may have.
+fn is_for(sent: &SentRequest, hosts: [&Origin; 2]) -> bool {
+    sent.host.as_deref().is_none_or(|host| hosts.iter().any(|known| &**known.text() == host))
 }
 
 /// The longest `Retry-After` that blocks a key.
@@ -122,6 +132,7 @@ mod tests {
         let now = Timestamp::from_micros(10_000_000);
         let token = Pseudonym::of(b"secret");
         let sent = SentRequest {
+            host: None,
             at: Timestamp::from_micros(4_000_000),
             operation: "rates/getAll".to_owned(),
             access_token: Some(token),
@@ -134,6 +145,29 @@ mod tests {
         assert_eq!(past.ago, Duration::from_secs(6));
         let future = SentRequest { at: Timestamp::from_micros(99_000_000), ..sent };
         assert_eq!(past_send(future, now).ago, Duration::ZERO);
+    }
+
+    #[test]
+    fn only_what_went_to_a_host_of_this_run_counts() {
+        let hosts: [Origin; 2] = ["https://api.example", "https://ws.example:444"].map(|host| host.parse().unwrap());
+        let is_for = |host: Option<&str>| {
+            let sent = SentRequest {
+                host: host.map(str::to_owned),
+                at: Timestamp::from_micros(0),
+                operation: String::new(),
+                access_token: None,
+                client_token: None,
+                paginated: false,
+                peer: None,
+            };
+            is_for(&sent, [&hosts[0], &hosts[1]])
+        };
+        for counted in [Some("https://api.example"), Some("https://ws.example:444"), None] {
+            assert!(is_for(counted), "{counted:?}");
+        }
+        for other in ["http://api.example", "https://ws.example", "http://localhost:8090"] {
+            assert!(!is_for(Some(other)), "{other}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::{log::Log, query::Exchanges, row_filter::RowFilter};
 /// A request that was sent to Mews.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentRequest {
+    /// Scheme and authority of the host that it was for; `None` if the record doesn't say.
+    pub host: Option<String>,
     /// When it was written to the connection; for an interrupted one, when it was received.
     pub at: Timestamp,
     /// The operation.
@@ -132,6 +134,7 @@ fn sent_request(exchange: Exchange) -> Option<SentRequest> {
         (None, _) => return None,
     };
     Some(SentRequest {
+        host: host(&exchange),
         at,
         operation: exchange.operation,
         access_token: exchange.envelope.access_token,
@@ -139,4 +142,14 @@ fn sent_request(exchange: Exchange) -> Option<SentRequest> {
         paginated: exchange.envelope.paginated,
         peer: exchange.peer,
     })
+}
+
+fn host(exchange: &Exchange) -> Option<String> {
+    if let Some(destination) = &exchange.destination {
+        return Some(destination.address.to_string());
+    }
+    // The journal, which has interrupted requests, may have cut the URL within a long host.
+    let (scheme, rest) = exchange.request.url.split_once("://")?;
+    let (authority, _) = rest.split_once('/')?;
+    Some(format!("{scheme}://{authority}"))
 }
