@@ -95,3 +95,30 @@ async fn regression_a_request_waited_behind_a_body_that_mews_had_answered_and_di
     assert_eq!(send(harness.address(), &post("bills/add", &body)).await.status, 413);
     assert_eq!(send(harness.address(), &post("rates/getAll", "{}")).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_an_early_413_was_lost_when_mews_closed_the_connection() {
+    let upstream = Upstream::raw(|mut stream| async move {
+        stream.read_exact(&mut vec![0; 100_000]).await.unwrap();
+        let response = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+        stream.write_all(response).await.unwrap();
+        // Closed with unread data, which resets it.
+    })
+    .await;
+    let harness = Harness::start(&upstream.url()).await;
+    let body = format!(r#"{{"AccessToken":"own-access-token-0001","Notes":"{}"}}"#, "y".repeat(4_000_000));
+    let request = post("bills/add", &body);
+    for _ in 0..40 {
+        let (mut read, mut write) = TcpStream::connect(harness.address()).await.unwrap().into_split();
+        let request = request.clone();
+        let uploading = tokio::spawn(async move {
+            let _ = write.write_all(&request).await;
+        });
+        let mut status = [0; 12];
+        read.read_exact(&mut status).await.unwrap();
+        assert_eq!(std::str::from_utf8(&status).unwrap(), "HTTP/1.1 413");
+        let exchange = harness.recorded().await;
+        assert_eq!((exchange.outcome, exchange.error), (Outcome::Answered, None));
+        uploading.abort();
+    }
+}

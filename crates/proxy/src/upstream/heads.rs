@@ -112,13 +112,37 @@ pub(super) struct HeadCapture<S> {
     /// A respelled head, and how much of it has been written.
     respelled: Vec<u8>,
     written: usize,
+    /// Why nothing more can be written.
+    broken: Option<io::Error>,
 }
 
 impl<S> HeadCapture<S> {
     pub(super) fn new(inner: S) -> (Self, Arc<Heads>) {
         let heads = Arc::<Heads>::default();
-        let capture = Self { inner, heads: Arc::clone(&heads), respelled: Vec::new(), written: 0 };
+        let capture = Self { inner, heads: Arc::clone(&heads), respelled: Vec::new(), written: 0, broken: None };
         (capture, heads)
+    }
+}
+
+/// Returns whether the server has closed the connection. It may have responded before.
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
+}
+
+impl<S> HeadCapture<S> {
+    /// Lets a write that failed because the server has closed the connection pass for a success: hyper would end the
+    /// connection, and with it lose a response that is already there. What there is to read, or the error behind it, ends
+    /// the exchange instead. Nothing counts as written from then on, so that no other request gets the connection.
+    fn or_read<T>(&mut self, written: Poll<io::Result<T>>, instead: T) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Ready(Err(error)) if is_closed(&error) => {
+                self.heads.is_writing.store(true, Ordering::Release);
+                self.broken = Some(error);
+                Poll::Ready(Ok(instead))
+            }
+            other => other,
+        }
     }
 }
 
@@ -136,6 +160,22 @@ impl<S: AsyncWrite + Unpin> HeadCapture<S> {
     }
 
     fn poll_write_bufs(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let all = bufs.iter().map(|buf| buf.len()).sum();
+        if self.broken.is_some() {
+            return Poll::Ready(Ok(all));
+        }
+        let written = self.poll_write_open(cx, bufs);
+        self.or_read(written, all)
+    }
+
+    fn poll_flush_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_respelled(cx))?;
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.heads.is_writing.store(false, Ordering::Release);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_open(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         ready!(self.poll_respelled(cx))?;
         let mut original = self.heads.original.lock().unwrap_or_else(PoisonError::into_inner);
         let head = match (&*original, bufs) {
@@ -199,6 +239,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadCapture<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+        if let Some(error) = this.broken.as_ref().filter(|_| buf.filled().len() == before && buf.remaining() > 0) {
+            // The system reports a reset once, to whoever asks first: without it this would be an orderly end.
+            return Poll::Ready(Err(io::Error::new(error.kind(), error.to_string())));
+        }
         if this.heads.is_expected.load(Ordering::Acquire) {
             this.heads.read(&buf.filled()[before..]);
         }
@@ -213,10 +257,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadCapture<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_respelled(cx))?;
-        ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
-        this.heads.is_writing.store(false, Ordering::Release);
-        Poll::Ready(Ok(()))
+        if this.broken.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = this.poll_flush_open(cx);
+        this.or_read(flushed, ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
