@@ -369,3 +369,14 @@ async fn the_limit_is_kept_with_faults_on() {
         clock.advance(window + Duration::from_millis(1));
     }
 }
+
+#[tokio::test]
+async fn regression_a_made_up_response_to_head_was_recorded_with_a_body_that_was_not_sent() {
+    let mews = Upstream::responding(200, "{}").await;
+    let harness = with_faults(&mews, |config| inject(config, "503")).await;
+    let head = b"HEAD /api/connector/v1/bills/add HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let (read, _) = read_all(&harness, head).await;
+    assert!(read.starts_with("HTTP/1.1 503 ") && read.ends_with("\r\n\r\n"), "{read}");
+    let response = harness.recorded().await.response.unwrap();
+    assert_eq!((response.status, response.body.length, response.body.truncated), (503, 0, false));
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http::{Method, Response, StatusCode, Version, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use nightaudit_exchange::{Api, CapturedBody, CapturedResponse, FailureKind, Head, Note, Outcome};
@@ -146,7 +146,9 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                 body: CapturedBody::default(),
             });
         });
-        let body = CapturedBody::whole(response.body().clone());
+        // A response to HEAD has the headers of its body, but not the body, which hyper leaves out.
+        let is_head = pending.capture().is_some_and(|capture| capture.request.method == Method::HEAD);
+        let body = if is_head { CapturedBody::default() } else { CapturedBody::whole(response.body().clone()) };
         let outcome = local_response.outcome();
         // If the log can't be written now, the exchange is queued and the client is told immediately.
         let waits = !matches!(&local_response, LocalResponse::Failed(failure) if failure.kind == FailureKind::Store);
