@@ -146,7 +146,8 @@ fn har_file(file: File) -> Result<Verification, VerifyError> {
             let what = format_args!("exchange {id} ({sequence} of {session}) was edited before it was imported");
             findings.add(FindingKind::Altered, None, what);
         }
-        if let Some(destination) = &facts.destination
+        // A webhook goes to the integration.
+        if let Some(destination) = facts.destination.as_ref().filter(|_| facts.direction.is_outgoing())
             && Environment::at(&destination.address).is_none()
             && foreign.len() < MAX_FOREIGN
         {

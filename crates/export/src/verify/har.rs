@@ -2,7 +2,7 @@
 
 use std::{fmt, io::Read};
 
-use nightaudit_exchange::{Alteration, Destination, Digest, ExchangeId, SessionId};
+use nightaudit_exchange::{Alteration, CallDirection, Destination, Digest, ExchangeId, SessionId};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -34,6 +34,8 @@ pub(super) struct Facts {
     pub(super) hash: Option<Digest>,
     #[serde(default)]
     pub(super) destination: Option<Destination>,
+    #[serde(default)]
+    pub(super) direction: CallDirection,
     #[serde(default)]
     pub(super) alteration: Option<Alteration>,
     request_body: BodyFacts,

@@ -2,14 +2,22 @@
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use nightaudit_exchange::{Body, Exchange, ExchangeId, chain};
+use nightaudit_exchange::{Body, CallDirection, Destination, Exchange, ExchangeId, chain};
 use nightaudit_export::{FindingKind, Format};
 use proptest::prelude::*;
 
 use crate::{
     bundles::*,
-    samples::{chained, exchange, said},
+    samples::{chained, demo, exchange, said},
 };
+
+fn written(format: Format, exchanges: &[Exchange]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = format.writer(&mut out);
+    exchanges.iter().for_each(|exchange| writer.write(exchange).unwrap());
+    writer.finish().unwrap();
+    out
+}
 
 #[test]
 fn an_edited_exchange_is_named_even_where_all_else_was_made_to_fit() {
@@ -172,6 +180,20 @@ fn an_altered_message_in_a_har_is_told_with_its_exchange() {
         let found = check(text.replacen(from, to, 1).as_bytes()).unwrap().findings;
         assert!(found.len() == 1 && found[0].what.contains(&exchanges[0].id.to_string()), "{found:?}");
     }
+}
+
+#[test]
+fn regression_a_webhook_made_its_session_not_mews() {
+    let mut webhook = exchange(2);
+    webhook.direction = CallDirection::Incoming;
+    webhook.destination = Some(Destination { address: "http://127.0.0.1:3000".into(), tls: None, ..demo() });
+    let exchanges = chained(vec![exchange(1), webhook]);
+    let statement = |file: &[u8]| check(file).unwrap().origins[0].provenance.statement.clone();
+    let claimed = "Claims to be answered by api.mews-demo.com over TLS";
+    assert_eq!(statement(&written(Format::Ndjson, &exchanges)), claimed);
+    assert_eq!(statement(&bundle_of(&evidence(), &exchanges)), "Answered by api.mews-demo.com over TLS");
+    let notes = check(&written(Format::Har, &exchanges)).unwrap().notes;
+    assert!(!notes.iter().any(|note| note.contains("not Mews")), "{notes:?}");
 }
 
 proptest! {

@@ -108,8 +108,8 @@ impl OriginTracker {
             self.faults.add(fault);
             self.faulted.add(id, at);
         }
-        // A part of a WebSocket has its handshake's destination.
-        if exchange.web_socket.is_some() {
+        // A part of a WebSocket has its handshake's destination, and a webhook goes to the integration, whose clock it tells.
+        if exchange.web_socket.is_some() || exchange.is_webhook() {
             return;
         }
         match &exchange.destination {
@@ -395,4 +395,37 @@ fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     format!("{first}{}", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_exchange::{CallDirection, Tls, testing::sample};
+
+    use super::*;
+
+    fn demo() -> Destination {
+        let tls = Some(Tls { server_name: "api.mews-demo.com".into(), authority: Authority::Public });
+        Destination { address: "https://api.mews-demo.com".into(), remote: None, tls, proxy: None }
+    }
+
+    fn ended(outcome: Outcome) -> Exchange {
+        Exchange { outcome, destination: Some(demo()), ..sample() }
+    }
+
+    #[test]
+    fn regression_a_webhook_counted_as_a_request_to_another_host() {
+        let own = Destination { address: "http://127.0.0.1:3000".into(), tls: None, ..demo() };
+        let webhook = Exchange {
+            direction: CallDirection::Incoming,
+            destination: Some(own),
+            fault: Some(Box::new(InjectedFault::default())),
+            ..ended(Outcome::Answered)
+        };
+        let mut origins = OriginTracker::default();
+        [webhook, ended(Outcome::Answered)].iter().for_each(|exchange| origins.push(exchange));
+        let provenance = origins.provenance();
+        assert_eq!((provenance.standing, provenance.sent), (OriginStatus::Demo, 1));
+        // Its marks are the session's.
+        assert_eq!(provenance.faults.unwrap().exchanges, 1);
+    }
 }
