@@ -64,6 +64,7 @@ const WITHOUT_LOG: &[Case] = &[
     // Input files that can't be opened.
     ("verify nowhere.zip", USAGE),
     ("verify .", USAGE),
+    ("verify wrong.toml --key nonsense", USAGE),
     ("log import nowhere.ndjson", USAGE),
     ("log import .", USAGE),
     ("compare nowhere.ndjson nowhere.har", USAGE),

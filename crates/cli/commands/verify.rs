@@ -15,7 +15,7 @@ use nightaudit_app::config::Settings;
 use nightaudit_client::Source;
 use nightaudit_exchange::{Filter, Missing};
 use nightaudit_export::{
-    Finding, FindingKind, NodeRecord, SigningKey, Verification, VerifyOptions, verify, verify_exchanges,
+    Finding, FindingKind, Fingerprint, NodeRecord, SigningKey, Verification, VerifyOptions, verify, verify_exchanges,
 };
 use nightaudit_log::ReadLog;
 use nightaudit_store::{Order, Session};
@@ -47,7 +47,7 @@ pub(crate) struct Verify {
     file: Option<PathBuf>,
     /// Fingerprint of the key that must have signed the bundle
     #[arg(long, value_name = "FINGERPRINT", requires = "file")]
-    key: Option<String>,
+    key: Option<Fingerprint>,
     /// As a JSON object
     #[arg(long)]
     json: bool,

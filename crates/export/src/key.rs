@@ -4,6 +4,7 @@ use std::{
     fmt, fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD, prelude::BASE64_STANDARD_NO_PAD};
@@ -128,7 +129,28 @@ pub struct Fingerprint(String);
 
 impl Fingerprint {
     fn of(public_key: &[u8]) -> Self {
-        Self(format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(Digest::of(public_key).0)))
+        Self(format!("{FINGERPRINT_PREFIX}{}", BASE64_STANDARD_NO_PAD.encode(Digest::of(public_key).0)))
+    }
+}
+
+/// What a fingerprint begins with.
+const FINGERPRINT_PREFIX: &str = "SHA256:";
+
+/// A text that is no key's fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a fingerprint is `SHA256:` and 43 letters, as `export` and `verify` print it")]
+pub struct InvalidFingerprint;
+
+impl FromStr for Fingerprint {
+    type Err = InvalidFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digest =
+            text.strip_prefix(FINGERPRINT_PREFIX).and_then(|digest| BASE64_STANDARD_NO_PAD.decode(digest).ok());
+        match digest {
+            Some(digest) if digest.len() == Digest::of(b"").0.len() => Ok(Self(text.to_owned())),
+            _ => Err(InvalidFingerprint),
+        }
     }
 }
 
@@ -254,5 +276,16 @@ mod tests {
             assert_eq!(other.check(b"{}"), Err(InvalidSignature), "{other:?}");
         }
         assert_eq!(signature.check(b"{}"), Ok(key.fingerprint()));
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_written() {
+        let own = Fingerprint::of(b"key");
+        assert_eq!(own.to_string().parse(), Ok(own.clone()));
+        let digest = own.to_string()[FINGERPRINT_PREFIX.len()..].to_owned();
+        for wrong in ["", "nonsense", "SHA256:", &digest, &format!("{own}="), &format!("{own}AAAA"), &format!(" {own}")]
+        {
+            assert_eq!(wrong.parse::<Fingerprint>(), Err(InvalidFingerprint), "{wrong}");
+        }
     }
 }

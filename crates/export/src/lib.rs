@@ -49,7 +49,7 @@ pub use self::{
     code::{Language, UnknownLanguage, code},
     evidence::Evidence,
     format::{Format, UnknownFormat},
-    key::{Fingerprint, InvalidSignature, KeyError, Signature, SigningKey},
+    key::{Fingerprint, InvalidFingerprint, InvalidSignature, KeyError, Signature, SigningKey},
     mask::ExportMask,
     name::default_name,
     nodes::{NodeChain, Nodes},

@@ -60,9 +60,9 @@ pub fn verify(
     if prefix.starts_with(b"PK") {
         bundle::verify(file, options, progress)
     } else if text.starts_with(b"{\"id\"") {
-        ndjson(file, progress)
+        ndjson(file, options, progress)
     } else if text.starts_with(b"{") {
-        har_file(file)
+        har_file(file, options)
     } else if text.is_empty() {
         Err(VerifyError::Unknown("it is empty".to_owned()))
     } else {
@@ -103,8 +103,13 @@ pub fn verify_exchanges<E>(
     Ok(Verification { origins, nodes, ..unsigned("log", count, chain.sessions(), Vec::new(), findings) })
 }
 
-fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification, VerifyError> {
+fn ndjson(
+    file: File,
+    options: &VerifyOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verification, VerifyError> {
     let mut findings = Findings::default();
+    require_key(options, &mut findings);
     let mut chain = ChainCheck::new(None, false, Nodes::default());
     let (mut seen, mut masked) = (0, 0_u64);
     let mut origins = SessionOrigins::default();
@@ -118,18 +123,28 @@ fn ndjson(file: File, progress: &mut dyn FnMut(Progress)) -> Result<Verification
     })?;
     chain.finish(None, &mut findings);
     let origins = origins.finish(None, false, &mut findings);
-    let mut notes = vec![
-        "lines missing at the end can't be detected: only a bundle states the number of exchanges and is signed"
-            .to_owned(),
-    ];
+    let mut notes = vec![unseen("lines")];
     if masked > 0 {
         notes.push(format!("properties were masked in {masked} bodies: their current content can't be verified"));
     }
     Ok(Verification { origins, ..unsigned("ndjson", exchanges, chain.sessions(), notes, findings) })
 }
 
-fn har_file(file: File) -> Result<Verification, VerifyError> {
+/// A required key is a finding where nothing is signed: whoever requires one must not take the file for the signer's.
+fn require_key(options: &VerifyOptions, findings: &mut Findings) {
+    if let Some(wanted) = &options.key {
+        findings.add(FindingKind::Unsigned, None, format_args!("not signed by {wanted}: only a bundle is signed"));
+    }
+}
+
+/// What nobody can see in a file that isn't a bundle.
+fn unseen(what: &str) -> String {
+    format!("{what} missing at the end can't be detected: only a bundle states the number of exchanges and is signed")
+}
+
+fn har_file(file: File, options: &VerifyOptions) -> Result<Verification, VerifyError> {
     let mut findings = Findings::default();
+    require_key(options, &mut findings);
     let mut exchanges = 0;
     // By the session's id: nodes' records of one name may be interleaved. Earlier versions wrote the name only.
     let mut before: BTreeMap<(Option<SessionId>, String), (u64, Option<Digest>)> = BTreeMap::new();

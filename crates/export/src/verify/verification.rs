@@ -12,8 +12,8 @@ use crate::key::Fingerprint;
 /// Options of [`verify`](fn@crate::verify).
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
-    /// The fingerprint of the expected signing key; `None` accepts any key.
-    pub key: Option<String>,
+    /// The expected signing key; `None` accepts any key, and files that aren't signed.
+    pub key: Option<Fingerprint>,
     /// Documentation besides the built-in one, for bundles whose requests were checked against it.
     pub documentation: Vec<Basis>,
     /// The folder for an unnamed temporary file, to which a bundle's report is rendered again.

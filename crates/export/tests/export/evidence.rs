@@ -115,11 +115,8 @@ fn another_key_is_told_apart() {
     assert!(report.contains(&key().fingerprint().to_string()) && report.contains("2026-11-24 09:00:00 UTC"));
     let noticed = findings(&resigned(unpacked(&zip), &other));
     assert!(noticed.iter().any(|found| found.kind == FindingKind::Unsigned), "{noticed:?}");
-    let options = VerifyOptions {
-        key: Some(key().fingerprint().to_string()),
-        scratch: std::env::temp_dir(),
-        ..VerifyOptions::default()
-    };
+    let options =
+        VerifyOptions { key: Some(key().fingerprint()), scratch: std::env::temp_dir(), ..VerifyOptions::default() };
     let refused = verify(file_of(&packed(&files)), &options, &mut |_| {}).unwrap();
     assert_eq!(refused.findings[0].kind, FindingKind::Unsigned);
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use nightaudit_exchange::{Body, CallDirection, Destination, Exchange, ExchangeId, chain};
-use nightaudit_export::{FindingKind, Format};
+use nightaudit_export::{FindingKind, Format, VerifyOptions, verify};
 use proptest::prelude::*;
 
 use crate::{
@@ -194,6 +194,17 @@ fn regression_a_webhook_made_its_session_not_mews() {
     assert_eq!(statement(&bundle_of(&evidence(), &exchanges)), "Answered by api.mews-demo.com over TLS");
     let notes = check(&written(Format::Har, &exchanges)).unwrap().notes;
     assert!(!notes.iter().any(|note| note.contains("not Mews")), "{notes:?}");
+}
+
+#[test]
+fn regression_a_required_key_was_ignored_where_nothing_is_signed() {
+    for format in [Format::Ndjson, Format::Har] {
+        let file = written(format, &recorded());
+        let options = VerifyOptions { key: Some(key().fingerprint()), ..VerifyOptions::default() };
+        let verification = verify(file_of(&file), &options, &mut |_| {}).unwrap();
+        let found: Vec<_> = verification.findings.iter().map(|finding| finding.kind).collect();
+        assert_eq!(found, [FindingKind::Unsigned], "{format}");
+    }
 }
 
 proptest! {

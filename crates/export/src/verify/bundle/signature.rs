@@ -42,8 +42,8 @@ pub(super) fn signature(
             if signature_json(&signature) != bytes {
                 unsigned("its JSON was reformatted".to_owned());
             }
-            if let Some(wanted) = options.key.as_deref().filter(|wanted| *wanted != key.to_string()) {
-                unsigned(format!("signed by {key}, not by {}", shown(wanted)));
+            if let Some(wanted) = options.key.as_ref().filter(|wanted| **wanted != key) {
+                unsigned(format!("signed by {key}, not by {wanted}"));
             }
             Some(SignedBy { key, at: signature.signed_at })
         }
