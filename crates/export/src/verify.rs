@@ -7,6 +7,7 @@
 mod bundle;
 mod chain;
 mod container;
+mod entries;
 mod finding;
 mod har;
 mod lines;
@@ -14,17 +15,17 @@ mod origins;
 mod verification;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::File,
     io::{BufReader, Read as _, Seek as _, SeekFrom},
 };
 
-use nightaudit_exchange::{Alteration, Digest, Exchange, SessionId};
+use nightaudit_exchange::{Alteration, Exchange};
 use nightaudit_log::Session;
 use nightaudit_mews::{API, Environment};
 
 pub(crate) use self::container::Container;
-use self::{chain::ChainCheck, finding::Findings, lines::check_lines, origins::SessionOrigins};
+use self::{chain::ChainCheck, entries::EntryChains, finding::Findings, lines::check_lines, origins::SessionOrigins};
 pub use self::{
     finding::{Finding, FindingKind},
     origins::SessionOrigin,
@@ -146,8 +147,7 @@ fn har_file(file: File, options: &VerifyOptions) -> Result<Verification, VerifyE
     let mut findings = Findings::default();
     require_key(options, &mut findings);
     let mut exchanges = 0;
-    // By the session's id: nodes' records of one name may be interleaved. Earlier versions wrote the name only.
-    let mut before: BTreeMap<(Option<SessionId>, String), (u64, Option<Digest>)> = BTreeMap::new();
+    let mut chains = EntryChains::default();
     let mut foreign = BTreeSet::new();
     let read = har::entries(BufReader::with_capacity(256 << 10, file), &mut |entry| {
         exchanges += 1;
@@ -172,28 +172,18 @@ fn har_file(file: File, options: &VerifyOptions) -> Result<Verification, VerifyE
             let what = format_args!("exchange {id} ({sequence} of {session}): {body} differs from what was recorded");
             findings.add(FindingKind::Altered, None, what);
         }
-        let key = (facts.session, facts.session_name);
-        if let Some((last, hash)) = before.get(&key).copied() {
-            let chained = facts.previous_hash == hash;
-            if sequence <= last {
-                findings.add(FindingKind::Reordered, None, format_args!("exchange {id} comes after number {last}"));
-            } else if !chained && sequence == last + 1 {
-                let what = format_args!("exchange {id} ({sequence} of {session}) doesn't chain to the previous one");
-                findings.add(FindingKind::Altered, None, what);
-            } else if !chained {
-                let what =
-                    format_args!("exchanges {} to {} of {session}, before {id}: missing", last + 1, sequence - 1);
-                findings.add(FindingKind::Missing, None, what);
-            }
-        }
-        before.insert(key, (sequence, facts.hash));
+        chains.follow(&facts, &mut findings);
     });
     match read {
         Ok(()) => {}
         Err(error) if error.is_io() => return Err(VerifyError::Io(error.into())),
         Err(error) => return Err(VerifyError::Unknown(finding::shown(&error.to_string()))),
     }
+    if exchanges == 0 {
+        findings.add(FindingKind::Missing, None, "it has no entries");
+    }
     let mut notes = vec![
+        unseen("entries"),
         "a HAR holds less than the chain covers: only bodies without a content coding and the chain's links were checked; \
          a bundle or an NDJSON export is checked completely"
             .to_owned(),
@@ -202,7 +192,7 @@ fn har_file(file: File, options: &VerifyOptions) -> Result<Verification, VerifyE
         let hosts: Vec<String> = foreign.into_iter().collect();
         notes.push(format!("not {}: {}", API.name, hosts.join(", ")));
     }
-    Ok(unsigned("har", exchanges, before.len() as u64, notes, findings))
+    Ok(unsigned("har", exchanges, chains.sessions(), notes, findings))
 }
 
 fn unsigned(what: &'static str, exchanges: u64, sessions: u64, notes: Vec<String>, findings: Findings) -> Verification {

@@ -279,7 +279,7 @@ impl Links {
     }
 }
 
-fn range(from: u64, to: u64) -> String {
+pub(super) fn range(from: u64, to: u64) -> String {
     if from == to { format!("exchange {from}") } else { format!("exchanges {from} to {to}") }
 }
 

@@ -207,6 +207,38 @@ fn regression_a_required_key_was_ignored_where_nothing_is_signed() {
     }
 }
 
+#[test]
+fn regression_entries_removed_from_the_start_of_a_har_were_not_missed() {
+    let exchanges = recorded();
+    for (left_out, missing) in [(1, "exchange 1 of"), (3, "exchanges 1 to 3 of")] {
+        let found = check(&written(Format::Har, &exchanges[left_out..])).unwrap().findings;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].kind == FindingKind::Missing && found[0].what.contains(missing), "{found:?}");
+    }
+    // Another first entry doesn't chain to the start of its session.
+    let mut other = exchanges[1].clone();
+    other.sequence = 1;
+    let found = check(&written(Format::Har, &[other])).unwrap().findings;
+    assert!(found.len() == 1 && found[0].what.contains("the start of the session"), "{found:?}");
+    let notes = check(&written(Format::Har, &exchanges)).unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("missing at the end")), "{notes:?}");
+}
+
+#[test]
+fn regression_entries_without_hashes_hid_what_was_removed_between_them() {
+    let mut exchanges = recorded();
+    (exchanges[1].hash, exchanges[4].previous_hash) = (None, None);
+    exchanges.drain(2..4);
+    let found = check(&written(Format::Har, &exchanges)).unwrap().findings;
+    assert!(found.iter().any(|finding| finding.what.contains("exchanges 3 to 4 of")), "{found:?}");
+}
+
+#[test]
+fn regression_a_har_without_entries_fitted() {
+    let found = check(&written(Format::Har, &[])).unwrap().findings;
+    assert!(found.len() == 1 && found[0].kind == FindingKind::Missing, "{found:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
