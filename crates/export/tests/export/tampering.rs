@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use nightaudit_exchange::{Body, CallDirection, Destination, Exchange, ExchangeId, chain};
+use nightaudit_exchange::{Body, CallDirection, Destination, Exchange, ExchangeId, Outcome, chain};
 use nightaudit_export::{FindingKind, Format, VerifyOptions, verify};
 use proptest::prelude::*;
 
@@ -194,6 +194,15 @@ fn regression_a_webhook_made_its_session_not_mews() {
     assert_eq!(statement(&bundle_of(&evidence(), &exchanges)), "Answered by api.mews-demo.com over TLS");
     let notes = check(&written(Format::Har, &exchanges)).unwrap().notes;
     assert!(!notes.iter().any(|note| note.contains("not Mews")), "{notes:?}");
+}
+
+#[test]
+fn regression_a_session_without_an_answer_was_answered_by_mews() {
+    let mut failed = exchange(1);
+    failed.outcome = Outcome::Failed;
+    let origins = check(&bundle_of(&evidence(), &chained(vec![failed]))).unwrap().origins;
+    let statement = &origins[0].provenance.statement;
+    assert_eq!(statement, "Nothing was answered: 1 request was sent to api.mews-demo.com");
 }
 
 #[test]

@@ -50,6 +50,8 @@ struct Host {
     destination: Destination,
     environment: Option<Environment>,
     calls: u64,
+    /// Those that were answered.
+    answered: u64,
     exchange: ExchangeId,
 }
 
@@ -131,6 +133,7 @@ impl OriginTracker {
                     destination: destination.clone(),
                     environment: environment(destination),
                     calls: 0,
+                    answered: 0,
                     exchange: id,
                 });
                 self.hosts.len() - 1
@@ -143,6 +146,7 @@ impl OriginTracker {
         };
         let host = &mut self.hosts[index];
         host.calls += 1;
+        host.answered += u64::from(exchange.outcome == Outcome::Answered);
         if host.environment.as_ref() != Some(&Environment::DEMO) {
             self.not_demo.add(id, at);
         }
@@ -197,6 +201,7 @@ impl OriginTracker {
         hosts.sort_by_key(|host| std::cmp::Reverse(host.calls));
         let sent = self.hosts.iter().map(|host| host.calls).sum::<u64>() + self.others + self.unrecorded_origin.count;
         let foreign: Vec<&&Host> = hosts.iter().filter(|host| host.environment.is_none()).collect();
+        let answering: Vec<&&Host> = hosts.iter().filter(|host| host.answered > 0).collect();
         let imported = self.import();
         let standing = if sent == 0 {
             OriginStatus::Nobody
@@ -206,6 +211,9 @@ impl OriginTracker {
             OriginStatus::NotRecorded
         } else if self.untrusted.count > 0 {
             OriginStatus::NotVouched
+        } else if answering.is_empty() {
+            // Where requests were sent says nothing of who answers there.
+            OriginStatus::Nobody
         } else if imported.is_some() {
             OriginStatus::Claimed
         } else if self.not_demo.count > 0 {
@@ -214,7 +222,12 @@ impl OriginTracker {
             OriginStatus::Demo
         };
         let statement = match standing {
-            OriginStatus::Nobody => "Nothing was sent".to_owned(),
+            OriginStatus::Nobody if sent == 0 => "Nothing was sent".to_owned(),
+            OriginStatus::Nobody => {
+                let were = if sent == 1 { "was" } else { "were" };
+                let hosts = listed(&hosts.iter().collect::<Vec<_>>()).replace("https://", "");
+                format!("Nothing was answered: {} {were} sent to {hosts}", count_of(sent, "request"))
+            }
             OriginStatus::NotMews => {
                 let calls = foreign.iter().map(|host| host.calls).sum::<u64>() + self.others;
                 format!("Not Mews: {}{}", listed(&foreign), share(calls, sent))
@@ -237,8 +250,7 @@ impl OriginTracker {
                 format!("{}; claims to come from {hosts}", capital(&import))
             }
             OriginStatus::Mews | OriginStatus::Demo => {
-                let all: Vec<&&Host> = hosts.iter().collect();
-                format!("Answered by {} over TLS", listed(&all).replace("https://", ""))
+                format!("Answered by {} over TLS", listed(&answering).replace("https://", ""))
             }
         };
         let doubts = self.doubts(standing, &statement, imported);
@@ -402,6 +414,7 @@ mod tests {
     use nightaudit_exchange::{CallDirection, Tls, testing::sample};
 
     use super::*;
+    use crate::{CheckState, Declaration, Reviewer};
 
     fn demo() -> Destination {
         let tls = Some(Tls { server_name: "api.mews-demo.com".into(), authority: Authority::Public });
@@ -410,6 +423,19 @@ mod tests {
 
     fn ended(outcome: Outcome) -> Exchange {
         Exchange { outcome, destination: Some(demo()), ..sample() }
+    }
+
+    #[test]
+    fn regression_requests_that_nobody_answered_were_answered_by_mews() {
+        let mut reviewer = Reviewer::new(Declaration::default());
+        (0..2).for_each(|_| reviewer.push(&ended(Outcome::Failed)));
+        let review = reviewer.review();
+        let statement = "Nothing was answered: 2 requests were sent to api.mews-demo.com";
+        assert_eq!((review.provenance.standing, &*review.provenance.statement), (OriginStatus::Nobody, statement));
+        let point = review.checklist.iter().find(|check| check.id == "origin").unwrap();
+        assert_eq!((point.state, &*point.figure), (CheckState::NotJudged, statement));
+        reviewer.push(&ended(Outcome::Answered));
+        assert_eq!(reviewer.review().provenance.statement, "Answered by api.mews-demo.com over TLS");
     }
 
     #[test]
