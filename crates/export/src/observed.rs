@@ -74,13 +74,25 @@ pub(crate) struct Message {
     /// How many had each media type, without parameters.
     pub(crate) types: BTreeMap<String, u64>,
     pub(crate) example: Option<Example>,
+    /// The message that shows most of those that can't be an example.
+    unfit: Option<(Rank, Unfit)>,
+}
+
+/// Whether a message is a good one, and how much is in it: the more, the better it shows what there can be.
+type Rank = (bool, u64);
+
+/// Why a message can't be an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    TooLong,
+    /// Recorded in part, or in a coding that can't be decoded.
+    NotWhole,
 }
 
 /// A recorded message.
 #[derive(Debug)]
 pub(crate) struct Example {
-    /// The more is in it, the better it shows what there can be.
-    rank: (bool, u64),
+    rank: Rank,
     pub(crate) url: String,
     pub(crate) headers: Vec<Header>,
     pub(crate) body: Bytes,
@@ -174,17 +186,20 @@ impl Examples<'_> {
             count(&mut message.types, &media_type, MOST_TYPES);
         }
         let rank = (is_good, message.shape.add(body, *id, self.room));
-        if body.truncated || message.example.as_ref().is_some_and(|example| example.rank >= rank) {
+        if message.example.as_ref().is_some_and(|example| example.rank >= rank) {
             return;
         }
-        let (bytes, true) = body.decoded() else { return };
+        let (bytes, is_decoded) = body.decoded();
+        if body.truncated || !is_decoded {
+            return message.leave_out(rank, Unfit::NotWhole);
+        }
         let length = |body: &Bytes, headers: &[Header]| {
             headers.iter().fold(body.len(), |sum, header| sum + header.name.len() + header.value.len())
         };
         let before = message.example.as_ref().map_or(0, |example| length(&example.body, &example.headers));
         let now = length(&bytes, headers);
         if now > LONGEST_EXAMPLE || *self.bytes - before + now > ALL_EXAMPLES || request.url.len() > LONGEST_EXAMPLE {
-            return;
+            return message.leave_out(rank, Unfit::TooLong);
         }
         *self.bytes = *self.bytes - before + now;
         let is_kept = |header: &&Header| !is_skipped(&header.name) && !header.name.eq_ignore_ascii_case("date");
@@ -201,6 +216,18 @@ impl Examples<'_> {
 }
 
 impl Message {
+    fn leave_out(&mut self, rank: Rank, why: Unfit) {
+        if self.unfit.is_none_or(|(most, _)| most < rank) {
+            self.unfit = Some((rank, why));
+        }
+    }
+
+    /// Why the message that shows most isn't the example, if it isn't.
+    pub(crate) fn unfit(&self) -> Option<Unfit> {
+        let shows_more = |(rank, _): &(Rank, Unfit)| self.example.as_ref().is_none_or(|example| example.rank < *rank);
+        self.unfit.filter(shows_more).map(|(_, why)| why)
+    }
+
     /// The media type of most; JSON if none was stated and it is.
     pub(crate) fn media_type(&self) -> Option<&str> {
         let json = || (self.shape.bodies().json > 0).then_some("application/json");

@@ -15,7 +15,7 @@ use nightaudit_shape::{Property, Shape};
 use nightaudit_units::count;
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 
-use super::{Example, Observed, Operation, schema};
+use super::{Example, Message, Observed, Operation, Unfit, schema};
 use crate::{
     curl::{Piece, pieces, variable},
     text::printable,
@@ -288,11 +288,29 @@ fn observed(operation: &Operation) -> String {
         let _ = write!(text, ", {} without a response from {}", count(operation.unanswered), API.name);
     }
     text.push('.');
+    unfit(&mut text, "request", &operation.request);
+    for (status, message) in &operation.responses {
+        unfit(&mut text, &format!("response {status}"), message);
+    }
     table(&mut text, "Requests", &operation.request.shape);
     for (status, message) in &operation.responses {
         table(&mut text, &format!("Responses {status}"), &message.shape);
     }
     text
+}
+
+/// Says where the message that shows most isn't the example: nobody must take what is shown for all that there is.
+fn unfit(text: &mut String, what: &str, message: &Message) {
+    let Some(why) = message.unfit() else { return };
+    let shown = match message.example {
+        None => format!("No recorded {what} is shown"),
+        Some(_) => format!("A recorded {what} shows more than this one"),
+    };
+    let why = match why {
+        Unfit::TooLong => "it is too long for an example",
+        Unfit::NotWhole => "its body wasn't recorded in full",
+    };
+    let _ = write!(text, "\n\n{shown}: {why}.");
 }
 
 /// The properties of all bodies.

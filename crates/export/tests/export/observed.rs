@@ -146,6 +146,28 @@ fn regression_webhooks_were_shown_as_operations_of_the_api() {
 }
 
 #[test]
+fn regression_a_request_too_long_for_an_example_was_left_out_silently() {
+    let long = json!({"Ids": vec!["3fa85f64-5717-4562-b3fc-2c963f66afa6"; 1_000]});
+    let description = |requests: &[&Value]| {
+        let exchanges: Vec<Exchange> =
+            requests.iter().zip(1..).map(|(own, number)| call(number, "rates/getAll", 200, own, &json!({}))).collect();
+        let collection = written(Format::Postman, &exchanges);
+        collection["item"][0]["item"][0]["request"]["description"].as_str().unwrap().to_owned()
+    };
+    let text = description(&[&long]);
+    assert!(text.contains("No recorded request is shown: it is too long for an example."), "{text}");
+    let text = description(&[&json!({}), &long]);
+    assert!(text.contains("A recorded request shows more than this one: it is too long for an example."), "{text}");
+    // What was recorded in part only can't be sent again either.
+    let mut cut = call(1, "rates/getAll", 200, &json!({"Ids": []}), &json!({}));
+    cut.request.body.truncated = true;
+    let text = written(Format::Postman, &[cut]).to_string();
+    assert!(text.contains("No recorded request is shown: its body wasn't recorded in full."), "{text}");
+    let text = description(&[&json!({"Ids": []}), &json!({})]);
+    assert!(!text.contains("shown") && !text.contains("shows"), "{text}");
+}
+
+#[test]
 fn redacted_values_have_no_type_but_for_tokens() {
     let request = json!({"AccessToken": "REDACTED:b1946ac92492", "Door": "REDACTED:b1946ac92492"});
     let document = written(Format::OpenApi, &[call(1, "a/b", 200, &request, &json!({}))]);
