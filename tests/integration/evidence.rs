@@ -179,3 +179,16 @@ async fn report_and_har_open_in_a_browser() {
     let found = check.env("NODE_PATH", &browser.packages).output().unwrap();
     assert!(found.status.success(), "{}", said(&found));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_webhooks_left_out_of_a_script_were_counted_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(recorded(folder.path()).await.stop().0.success());
+    let script = folder.path().join("a.sh");
+    let written = run(&folder.path().join("data"), &["export", "-o", script.to_str().unwrap()]);
+    let told = said(&written);
+    assert!(told.contains(&format!("{} exchanges written to", EXCHANGES - 1)), "{told}");
+    assert!(told.contains("1 exchange left out: webhooks"), "{told}");
+    let commands = fs::read_to_string(&script).unwrap().matches("\ncurl ").count();
+    assert_eq!(commands, EXCHANGES - 1);
+}

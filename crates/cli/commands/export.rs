@@ -184,7 +184,8 @@ impl Export {
         let evidence = Evidence { scratch: folder.to_owned(), ..evidence }.with_sessions(&exchanges.sessions);
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
         let _unfinished = Unfinished::at(file.path())?;
-        let Written { count, is_whole } = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?;
+        let Written { count, left_out, is_whole } =
+            write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?;
         file.as_file().sync_all().with_context(|| format!("writing {}", path.display()))?;
         if self.force {
             file.persist(&path).with_context(|| format!("can't write {}", path.display()))?;
@@ -198,6 +199,9 @@ impl Export {
         if !self.silent {
             let length = nightaudit_text::size(fs::metadata(&path)?.len());
             writeln!(err, "{} written to {} ({length})", counted(count, "exchange"), path.display())?;
+            if left_out > 0 {
+                writeln!(err, "{} left out: {LEFT_OUT}", counted(left_out, "exchange"))?;
+            }
         }
         if let Format::Bundle = format {
             let key = signing_key(&settings.data)?.fingerprint();
@@ -243,6 +247,9 @@ impl Export {
         Ok(ExportMask::new(fields, || mask_key(&settings.data)))
     }
 }
+
+/// Why exchanges are left out.
+const LEFT_OUT: &str = "webhooks and WebSocket messages are no requests to send again";
 
 /// Writes all exchanges; unreadable ones are listed in the output and on standard error.
 fn write_as(
@@ -295,6 +302,8 @@ impl Exchanges {
 /// What was written.
 struct Written {
     count: u64,
+    /// Exchanges that the format has no place for.
+    left_out: u64,
     /// Whether no recorded exchange is missing.
     is_whole: bool,
 }
@@ -353,8 +362,9 @@ fn write(
     if !is_whole {
         writer.missing(&missing).map_err(plain)?;
     }
+    let left_out = writer.left_out();
     writer.finish().map_err(plain)?;
-    Ok(Written { count, is_whole })
+    Ok(Written { count: count - left_out, left_out, is_whole })
 }
 
 /// Unwraps the output's own error, which is the most specific.
@@ -387,7 +397,7 @@ mod tests {
     fn an_exchange_that_cant_be_read_is_named_and_those_after_it_are_written() {
         let damaged = Unreadable { session: exchange().session, first: 2, last: 2, message: "damaged".to_owned() };
         let (result, text) = written(vec![Ok(exchange()), Err(damaged.into()), Ok(exchange())], &[]);
-        let Written { count, is_whole } = result.unwrap();
+        let Written { count, is_whole, .. } = result.unwrap();
         assert_eq!((count, is_whole, text.lines().count()), (2, false, 3));
         let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!(last["missing"]["ranges"], serde_json::json!([[2, 2]]));
@@ -402,7 +412,7 @@ mod tests {
     #[test]
     fn every_exchange_is_written() {
         let (result, text) = written(vec![Ok(exchange()), Ok(exchange())], &[]);
-        let Written { count, is_whole } = result.unwrap();
+        let Written { count, is_whole, .. } = result.unwrap();
         assert_eq!((count, is_whole, text.lines().count()), (2, true, 2));
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, io::Write};
 
 use nightaudit_exchange::{Envelope, Exchange, Header, Missing, Pseudonym};
+use nightaudit_mews::API;
 
 use crate::{ExchangeWriter, ExportError, text::printable};
 
@@ -37,11 +38,12 @@ const SKIPPED_HEADERS: [&str; 13] = [
 pub(crate) struct CurlWriter<W> {
     out: W,
     begun: bool,
+    left_out: u64,
 }
 
 impl<W: Write> CurlWriter<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out, begun: false }
+        Self { out, begun: false, left_out: 0 }
     }
 
     fn begin(&mut self) -> Result<(), ExportError> {
@@ -57,7 +59,16 @@ impl<W: Write> ExchangeWriter for CurlWriter<W> {
         self.begin()?;
         // WebSocket messages are not requests.
         if exchange.web_socket.is_some() {
+            self.left_out += 1;
             return Ok(());
+        }
+        // Mews sent it: the integration would handle the event a second time.
+        if exchange.is_webhook() {
+            self.left_out += 1;
+            let mut script = String::new();
+            let summary = printable(&summary(exchange));
+            comment(&mut script, &format!("\n# Left out, a webhook of {}: {summary}", API.name));
+            return Ok(self.out.write_all(script.as_bytes())?);
         }
         Ok(self.out.write_all(command(exchange).as_bytes())?)
     }
@@ -70,6 +81,10 @@ impl<W: Write> ExchangeWriter for CurlWriter<W> {
             self.out.write_all(script.as_bytes())?;
         }
         Ok(())
+    }
+
+    fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), ExportError> {

@@ -29,6 +29,11 @@ pub trait ExchangeWriter {
         Ok(())
     }
 
+    /// How many of the exchanges are not in the output, because the format has no place for them.
+    fn left_out(&self) -> u64 {
+        0
+    }
+
     /// Writes the end of the file and flushes.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, process::Command};
 
-use nightaudit_exchange::{Body, Exchange, Pseudonym};
+use nightaudit_exchange::{Body, CallDirection, Exchange, Pseudonym};
 use nightaudit_export::Format;
 use proptest::prelude::*;
 
@@ -60,6 +60,30 @@ fn messages_of_a_websocket_stand_in_a_har_as_chromium_writes_them() {
 #[test]
 fn a_part_of_a_websocket_is_no_request_that_could_be_sent_again() {
     assert_eq!(written(Format::Curl, &[exchange(1), said()]), written(Format::Curl, &[exchange(1)]));
+}
+
+#[test]
+fn regression_webhooks_were_sent_to_the_integration_again() {
+    let mut webhook = exchange(2);
+    webhook.direction = CallDirection::Incoming;
+    webhook.request.url = "http://127.0.0.1:3000/hook".to_owned();
+    let script = written(Format::Curl, &[exchange(1), webhook.clone()]);
+    assert_eq!(script.matches("\ncurl ").count(), 1, "{script}");
+    assert!(script.contains("# Left out, a webhook of Mews: ") && !script.contains("/hook"), "{script}");
+    assert!(syntax(&script));
+}
+
+#[test]
+fn regression_what_a_script_leaves_out_was_counted_as_written() {
+    let mut webhook = exchange(2);
+    webhook.direction = CallDirection::Incoming;
+    let exchanges = [exchange(1), webhook, said()];
+    for (format, left_out) in [(Format::Curl, 2), (Format::Har, 0)] {
+        let mut out = Vec::new();
+        let mut writer = format.writer(&mut out);
+        exchanges.iter().for_each(|exchange| writer.write(exchange).unwrap());
+        assert_eq!(writer.left_out(), left_out, "{format}");
+    }
 }
 
 #[test]
