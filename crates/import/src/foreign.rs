@@ -4,8 +4,9 @@ use std::{collections::HashMap, net::SocketAddr};
 
 use compact_str::CompactString;
 use nightaudit_exchange::{
-    AdmissionRecord, Authority, Body, Destination, Envelope, Exchange, ExchangeId, Failure, FailureKind, Header,
-    Message, Note, Omitted, Outcome, Pseudonym, Request, Response, SessionId, TimesUs, Timestamp, Tls, WebSocket,
+    AdmissionRecord, Alteration, Authority, Body, CallDirection, Destination, Envelope, Exchange, ExchangeId, Failure,
+    FailureKind, Header, InjectedFault, Message, Note, Omitted, Outcome, Pseudonym, Request, Response, SessionId,
+    TimesUs, Timestamp, Tls, WebSocket,
 };
 use nightaudit_mews::{API, Environment, envelope};
 
@@ -15,6 +16,8 @@ use crate::url::Url;
 const PART: (usize, usize) = (1_000, 1 << 20);
 /// The most handshakes remembered.
 const HANDSHAKES: usize = 4_096;
+/// The most exchanges remembered that may have been sent again.
+const ORIGINALS: usize = 65_536;
 /// The longest error body that is searched for the request's id, in bytes.
 const MAX_ERROR: usize = 64 << 10;
 /// The error of an exchange of which the file has no response, and doesn't say why.
@@ -63,6 +66,8 @@ pub(crate) struct Messages {
 pub(crate) struct Facts {
     pub(crate) id: ExchangeId,
     pub(crate) environment: CompactString,
+    /// Earlier versions didn't write it.
+    pub(crate) operation: Option<String>,
     pub(crate) envelope: Envelope,
     pub(crate) outcome: Outcome,
     pub(crate) limit: Option<AdmissionRecord>,
@@ -70,8 +75,56 @@ pub(crate) struct Facts {
     pub(crate) notes: Vec<Note>,
     pub(crate) request_id: Option<String>,
     pub(crate) destination: Option<Destination>,
+    pub(crate) fault: Option<Box<InjectedFault>>,
+    pub(crate) direction: CallDirection,
+    /// The exchange that was sent again, by its id in the file.
+    pub(crate) resent_from: Option<ExchangeId>,
+    pub(crate) alteration: Option<Alteration>,
+    /// Whether nightaudit recorded it, rather than imported it from another tool's file.
+    pub(crate) recorded_here: bool,
     /// The part of a WebSocket that it is, without its messages.
     pub(crate) part: Option<WebSocket>,
+}
+
+impl Call {
+    /// Whether it was addressed to Mews or a stand-in for it, or Mews made it: what nightaudit recorded is nothing else.
+    pub(crate) fn is_mews(&self) -> bool {
+        self.url.is_mews() || self.facts.as_ref().is_some_and(|facts| facts.recorded_here)
+    }
+}
+
+/// The ids of exchanges as the file has them, and as they are now.
+#[derive(Debug)]
+struct NewIds {
+    ids: HashMap<ExchangeId, ExchangeId>,
+    most: usize,
+}
+
+impl NewIds {
+    fn up_to(most: usize) -> Self {
+        Self { ids: HashMap::new(), most }
+    }
+
+    fn note(&mut self, in_file: ExchangeId, id: ExchangeId) {
+        if self.ids.len() == self.most {
+            self.ids.clear();
+        }
+        self.ids.insert(in_file, id);
+    }
+
+    /// The new id; the file's own of an exchange that isn't in it.
+    fn of(&self, in_file: ExchangeId) -> ExchangeId {
+        self.ids.get(&in_file).copied().unwrap_or(in_file)
+    }
+}
+
+/// What marks an exchange, and only nightaudit's own HAR says.
+#[derive(Debug, Default)]
+struct Marks {
+    fault: Option<Box<InjectedFault>>,
+    direction: CallDirection,
+    resent_from: Option<ExchangeId>,
+    alteration: Option<Alteration>,
 }
 
 /// Makes exchanges of calls, for one session.
@@ -80,15 +133,16 @@ pub(crate) struct Maker {
     random: fastrand::Rng,
     session: SessionId,
     tool: CompactString,
-    /// The ids of handshakes as the file has them, and as they are now.
-    handshakes: HashMap<ExchangeId, ExchangeId>,
+    handshakes: NewIds,
+    originals: NewIds,
 }
 
 impl Maker {
     pub(crate) fn new() -> Self {
         let mut random = fastrand::Rng::new();
         let session = SessionId::from_parts(0, random.u128(..));
-        Self { random, session, tool: CompactString::const_new("unknown"), handshakes: HashMap::new() }
+        let tool = CompactString::const_new("unknown");
+        Self { random, session, tool, handshakes: NewIds::up_to(HANDSHAKES), originals: NewIds::up_to(ORIGINALS) }
     }
 
     /// Names the tool, in a word or two.
@@ -136,18 +190,27 @@ impl Maker {
         let known = url.environment();
         let mut environment = known.map_or(Environment::STAND_IN.into(), |known| CompactString::from(&*known.name));
         let mut destination = Some(destination(&url, remote));
-        let (mut limit, mut web_socket) = (None, None);
+        let mut operation = url.operation().to_owned();
+        let (mut limit, mut web_socket, mut marks) = (None, None, Marks::default());
         if let Some(facts) = call.facts {
             (outcome, error, limit) = (facts.outcome, facts.error, facts.limit);
             (envelope, environment, destination) = (facts.envelope, facts.environment, facts.destination);
             request_id = facts.request_id;
+            operation = facts.operation.unwrap_or(operation);
+            marks = Marks {
+                fault: facts.fault,
+                direction: facts.direction,
+                resent_from: facts.resent_from.map(|original| self.originals.of(original)),
+                alteration: facts.alteration,
+            };
+            self.originals.note(facts.id, id);
             notes.extend(facts.notes.into_iter().filter(|note| *note != Note::BodyDecoded));
             match facts.part {
                 Some(part) => {
-                    let handshake = self.handshakes.get(&part.handshake).copied().unwrap_or(part.handshake);
+                    let handshake = self.handshakes.of(part.handshake);
                     web_socket = Some(WebSocket { handshake, ..part });
                 }
-                None if is_web_socket => self.note_handshake(facts.id, id),
+                None if is_web_socket => self.handshakes.note(facts.id, id),
                 None => {}
             }
         }
@@ -157,7 +220,7 @@ impl Maker {
             session_name: CompactString::default(),
             sequence: 0,
             environment,
-            operation: url.operation().to_owned(),
+            operation,
             started_at: started,
             times_us: times,
             peer,
@@ -175,11 +238,11 @@ impl Maker {
             outcome,
             error,
             web_socket: None,
-            resent_from: None,
+            resent_from: marks.resent_from,
             destination,
-            fault: None,
-            direction: nightaudit_exchange::CallDirection::Outgoing,
-            alteration: None,
+            fault: marks.fault,
+            direction: marks.direction,
+            alteration: marks.alteration,
             recorded_by: Some(self.tool.clone()),
             notes,
             previous_hash: None,
@@ -198,13 +261,6 @@ impl Maker {
             }
             (None, None) => vec![exchange],
         }
-    }
-
-    fn note_handshake(&mut self, in_file: ExchangeId, id: ExchangeId) {
-        if self.handshakes.len() == HANDSHAKES {
-            self.handshakes.clear();
-        }
-        self.handshakes.insert(in_file, id);
     }
 
     /// The parts of a WebSocket, each an exchange.

@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
     /// Makes exchanges of a call, if it is wanted.
     fn take(&mut self, call: Call, flow: Option<String>) {
         self.summary.entries += 1;
-        if !self.options.all_hosts && !call.url.is_mews() {
+        if !self.options.all_hosts && !call.is_mews() {
             self.summary.other_hosts += 1;
             if let (Some(id), Entries::Flows(flows)) = (flow, &mut self.entries) {
                 flows.leave_out(id);

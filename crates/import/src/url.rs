@@ -47,6 +47,11 @@ impl Url {
         Ok(Self { text: format!("{scheme}://{authority}{slash}{target}"), path, host })
     }
 
+    /// What a request had in the place of a URL that it could be sent to. It has no host, and is all path.
+    pub(crate) fn as_sent(text: &str) -> Self {
+        Self { text: text.to_owned(), path: 0, host: 0 }
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
@@ -61,7 +66,8 @@ impl Url {
     }
 
     fn scheme_with_slashes(&self) -> &str {
-        &self.text[..self.text.find("://").map_or(0, |colon| colon + 3)]
+        // What stands in a path or a query is no scheme.
+        &self.text[..self.text[..self.path].find("://").map_or(0, |colon| colon + 3)]
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -112,7 +118,7 @@ impl Url {
 
     /// The same URL as that of a WebSocket.
     pub(crate) fn into_web_socket(self) -> Self {
-        match self.text.strip_prefix("http") {
+        match self.text.strip_prefix("http").filter(|_| self.path > 0) {
             Some(rest) => Self { text: format!("ws{rest}"), path: self.path - 2, host: self.host - 2 },
             None => self,
         }
@@ -137,6 +143,16 @@ mod tests {
         assert_eq!((url.as_str(), url.host()), ("wss://user@127.0.0.1/ws/connector", "127.0.0.1"));
         assert_eq!((url.path(), url.port()), ("/ws/connector", Some(443)));
         assert_eq!(url.clone().into_web_socket(), url);
+    }
+
+    #[test]
+    fn what_is_no_url_is_all_path() {
+        for text in ["", "/x?to=http://a/b", "example.com:443", "http:", "é"] {
+            let url = Url::as_sent(text).into_web_socket();
+            assert_eq!((url.as_str(), url.origin(), url.host()), (text, String::new(), ""));
+            assert_eq!((url.environment(), url.is_tls(), url.port()), (None, false, Some(80)));
+            assert!(text.starts_with(url.path()) && !url.is_mews(), "{text}");
+        }
     }
 
     #[test]

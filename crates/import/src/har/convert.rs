@@ -9,7 +9,7 @@ use base64::{
 };
 use bytes::Bytes;
 use compact_str::CompactString;
-use nightaudit_exchange::{Body, Direction, Header, Message, TimesUs, Timestamp};
+use nightaudit_exchange::{Body, Direction, Header, Message, Outcome, TimesUs, Timestamp};
 
 use super::{
     entry::{Content, Entry, Message as Said, PostData, Response},
@@ -50,10 +50,9 @@ impl From<String> for Rejected {
 pub(super) fn call(entry: Entry) -> Result<Call, Rejected> {
     let Entry { started_date_time, time, request, mut response, timings, server_address, server_port, error, .. } =
         entry;
-    let url = Url::parse(request.url.as_str()).map_err(|error| match error {
-        NotUrl::OtherScheme => Rejected::OtherScheme,
-        NotUrl::Invalid => Rejected::Damaged("request.url is not an absolute URL".to_owned()),
-    })?;
+    let facts = entry.nightaudit.and_then(facts::read);
+    let is_rejected = facts.as_ref().is_some_and(|read| read.facts.outcome == Outcome::Rejected);
+    let url = url(request.url.as_str(), is_rejected)?;
     let started = self::started(&started_date_time)?;
     let times = match timings {
         Some(timings) => {
@@ -67,11 +66,10 @@ pub(super) fn call(entry: Entry) -> Result<Call, Rejected> {
     };
     let method = request.method.as_str();
     let is_method = (1..=MAX_METHOD).contains(&method.len()) && method.bytes().all(is_token);
-    if !is_method {
+    if !is_method && !is_rejected {
         return Err(Rejected::Damaged("request.method is not a method".to_owned()));
     }
     let method = CompactString::from(method);
-    let facts = entry.nightaudit.and_then(facts::read);
     if let (Some(response), Some(status)) = (&mut response, facts.as_ref().and_then(|facts| facts.status))
         && response.status.count() == Some(0)
     {
@@ -104,6 +102,16 @@ pub(super) fn call(entry: Entry) -> Result<Call, Rejected> {
         restore(&mut call, facts);
     }
     Ok(call)
+}
+
+/// The URL of a request. One that nightaudit rejected may have none: in its HAR stands what was sent instead.
+fn url(text: &str, is_rejected: bool) -> Result<Url, Rejected> {
+    match Url::parse(text) {
+        Ok(url) => Ok(url),
+        Err(_) if is_rejected => Ok(Url::as_sent(text)),
+        Err(NotUrl::OtherScheme) => Err(Rejected::OtherScheme),
+        Err(NotUrl::Invalid) => Err(Rejected::Damaged("request.url is not an absolute URL".to_owned())),
+    }
 }
 
 /// Puts back what nightaudit's own HAR says besides.

@@ -2,9 +2,10 @@
 
 use compact_str::CompactString;
 use nightaudit_exchange::{
-    AdmissionRecord, Body, Destination, Digest, Envelope, ExchangeId, Failure, Note, Omitted, Outcome, WebSocket,
-    Withheld,
+    AdmissionRecord, Alteration, Body, CallDirection, Destination, Digest, Envelope, ExchangeId, Failure,
+    InjectedFault, Note, Omitted, Outcome, WebSocket, Withheld, redact_text,
 };
+use nightaudit_mews::API;
 use serde::Deserialize;
 
 use crate::foreign::Facts;
@@ -15,6 +16,8 @@ use crate::foreign::Facts;
 struct Nightaudit {
     id: ExchangeId,
     environment: CompactString,
+    #[serde(default)]
+    operation: Option<String>,
     outcome: Outcome,
     #[serde(default)]
     status: Option<u16>,
@@ -34,6 +37,16 @@ struct Nightaudit {
     web_socket: Option<Part>,
     #[serde(default)]
     destination: Option<Destination>,
+    #[serde(default)]
+    fault: Option<Box<InjectedFault>>,
+    #[serde(default)]
+    direction: CallDirection,
+    #[serde(default)]
+    resent_from: Option<ExchangeId>,
+    #[serde(default)]
+    alteration: Option<Alteration>,
+    #[serde(default)]
+    recorded_by: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +108,7 @@ pub(super) fn read(value: serde_json::Value) -> Option<Read> {
         facts: Facts {
             id: read.id,
             environment: read.environment,
+            operation: read.operation,
             envelope: read.envelope,
             outcome: read.outcome,
             limit: read.limit,
@@ -102,6 +116,11 @@ pub(super) fn read(value: serde_json::Value) -> Option<Read> {
             notes: read.notes,
             request_id: read.request_id,
             destination: read.destination,
+            fault: read.fault.map(without_secrets),
+            direction: read.direction,
+            resent_from: read.resent_from,
+            alteration: read.alteration,
+            recorded_here: read.recorded_by.is_none(),
             part: None,
         },
         status: read.status,
@@ -109,4 +128,12 @@ pub(super) fn read(value: serde_json::Value) -> Option<Read> {
         response_body: read.response_body,
         part,
     })
+}
+
+/// The fault, without tokens in its rules: of all that a file says, only these texts are searched by nobody else.
+fn without_secrets(mut fault: Box<InjectedFault>) -> Box<InjectedFault> {
+    for rule in &mut fault.rules {
+        *rule = String::from_utf8_lossy(&redact_text(&API, rule.as_bytes(), &[])).into_owned();
+    }
+    fault
 }

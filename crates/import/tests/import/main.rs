@@ -3,4 +3,5 @@
 
 mod damage;
 mod flows;
+mod own;
 mod tools;
