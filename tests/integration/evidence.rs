@@ -181,6 +181,16 @@ async fn report_and_har_open_in_a_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn regression_a_bundle_on_standard_output_named_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(recorded(folder.path()).await.stop().0.success());
+    let written = run(&folder.path().join("data"), &["export", "--format", "bundle", "-o", "-"]);
+    assert!(written.status.success() && written.stdout.starts_with(b"PK"), "{}", said(&written));
+    let told = String::from_utf8_lossy(&written.stderr);
+    assert!(told.contains("key fingerprint SHA256:"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn regression_webhooks_left_out_of_a_script_were_counted_as_written() {
     let folder = tempfile::tempdir().unwrap();
     assert!(recorded(folder.path()).await.stop().0.success());

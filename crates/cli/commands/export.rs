@@ -166,6 +166,7 @@ impl Export {
                 is_whole = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?.is_whole;
                 file.as_file_mut().seek(SeekFrom::Start(0))?;
                 io::copy(file.as_file_mut(), &mut terminal::stdout())?;
+                tell_key(&mut anstream::stderr().lock(), settings)?;
             } else {
                 is_whole =
                     write_as(format, &mut NoSeek(terminal::stdout()), exchanges, &mask, &evidence, settings)?.is_whole;
@@ -204,8 +205,7 @@ impl Export {
             }
         }
         if let Format::Bundle = format {
-            let key = signing_key(&settings.data)?.fingerprint();
-            writeln!(err, "key fingerprint {key}: send it to the reviewers separately")?;
+            tell_key(&mut err, settings)?;
         }
         if !is_whole {
             writeln!(err, "incomplete: the warnings above and the file list what is missing")?;
@@ -250,6 +250,12 @@ impl Export {
 
 /// Why exchanges are left out.
 const LEFT_OUT: &str = "webhooks and WebSocket messages are no requests to send again";
+
+/// Names the key that signed a bundle.
+fn tell_key(err: &mut impl Write, settings: &Settings) -> anyhow::Result<()> {
+    let key = signing_key(&settings.data)?.fingerprint();
+    Ok(writeln!(err, "key fingerprint {key}: send it to the reviewers separately")?)
+}
 
 /// Writes all exchanges; unreadable ones are listed in the output and on standard error.
 fn write_as(
