@@ -1,6 +1,6 @@
 //! Decoding content codings.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use bytes::Bytes;
 
@@ -21,6 +21,14 @@ pub struct DecodeError {
     pub decoded: Bytes,
     /// What is wrong.
     pub reason: String,
+    /// Whether only the end is missing, so that all there is was decoded.
+    pub(crate) is_cut: bool,
+}
+
+impl DecodeError {
+    fn unreadable(reason: String) -> Self {
+        Self { decoded: Bytes::new(), reason, is_cut: false }
+    }
 }
 
 /// Decodes a `Content-Encoding`: `gzip`, `x-gzip`, `deflate` (with or without a zlib header), `br`, `zstd` and
@@ -32,15 +40,25 @@ pub struct DecodeError {
 /// [`MAX_DECODED`] bytes; it holds what was decoded so far.
 pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     if coding.split(',').count() > MAX_CODINGS {
-        let reason = format!("more than {MAX_CODINGS} nested content codings");
-        return Err(DecodeError { decoded: Bytes::new(), reason });
+        return Err(DecodeError::unreadable(format!("more than {MAX_CODINGS} nested content codings")));
     }
     let mut bytes = body.clone();
+    let mut first: Option<DecodeError> = None;
     // Codings are listed in the order in which they were applied (RFC 9110, 8.4).
     for coding in coding.rsplit(',').map(str::trim) {
-        bytes = decode_one(coding, &bytes)?;
+        bytes = match decode_one(coding, &bytes) {
+            Ok(decoded) => decoded,
+            // What a broken outer coding yields is still encoded by the inner ones.
+            Err(DecodeError { decoded, reason, is_cut }) => {
+                let before = first.take();
+                let is_cut = is_cut && before.as_ref().is_none_or(|error| error.is_cut);
+                let reason = before.map_or(reason, |error| error.reason);
+                first = Some(DecodeError { decoded: Bytes::new(), reason, is_cut });
+                decoded
+            }
+        };
     }
-    Ok(bytes)
+    first.map_or(Ok(bytes.clone()), |error| Err(DecodeError { decoded: bytes, ..error }))
 }
 
 /// The coding indicated by the first bytes: gzip, zstd, or the zlib format, which may be a false positive.
@@ -55,21 +73,30 @@ pub(crate) fn sniff(bytes: &[u8]) -> Option<&'static str> {
 
 fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     let is = |name: &str| coding.eq_ignore_ascii_case(name);
+    let mut left = &body[..];
     if is("identity") || coding.is_empty() {
         Ok(body.clone())
     } else if is("gzip") || is("x-gzip") {
-        read(flate2::read::MultiGzDecoder::new(&body[..]))
+        read(flate2::bufread::MultiGzDecoder::new(left))
     } else if is("deflate") {
         // RFC 9110 means the zlib format; some servers send the bare stream. A zlib header is a multiple of 31 and
         // names method 8.
         match body.first_chunk() {
             Some(&header @ [first, _]) if first & 15 == 8 && u16::from_be_bytes(header).is_multiple_of(31) => {
-                read(flate2::read::ZlibDecoder::new(&body[..]))
+                let decoded = read(flate2::bufread::ZlibDecoder::new(&mut left))?;
+                nothing_behind(decoded, left)
             }
-            _ => read(flate2::read::DeflateDecoder::new(&body[..])),
+            _ => {
+                let decoded = read(flate2::bufread::DeflateDecoder::new(&mut left))?;
+                nothing_behind(decoded, left)
+            }
         }
     } else if is("br") {
-        read(brotli_decompressor::Decompressor::new(&body[..], 4096))
+        // It says only by failing that there is more than it decoded, and doesn't when its buffer is used up.
+        let mut decoder = brotli_decompressor::Decompressor::new(Endless(&mut left), 4096);
+        let decoded = read(&mut decoder)?;
+        let behind = decoder.read(&mut [0; 1]).is_err();
+        nothing_behind(decoded, if behind { body } else { left })
     } else if is("zstd") {
         let decoder = zstd::stream::read::Decoder::with_buffer(&body[..]).and_then(|mut decoder| {
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -77,23 +104,44 @@ fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
         });
         match decoder {
             Ok(decoder) => read(decoder),
-            Err(error) => Err(DecodeError { decoded: Bytes::new(), reason: error.to_string() }),
+            Err(error) => Err(DecodeError::unreadable(error.to_string())),
         }
     } else {
-        Err(DecodeError { decoded: Bytes::new(), reason: format!("unknown content coding `{coding}`") })
+        Err(DecodeError::unreadable(format!("unknown content coding `{coding}`")))
     }
+}
+
+/// Bytes whose end is an error, by which a decoder that still wants more is known from one that found invalid data.
+struct Endless<'a, 'b>(&'a mut &'b [u8]);
+
+impl Read for Endless<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+/// What was decoded, unless so many bytes follow that there could be a secret in them: nobody would look for it there.
+fn nothing_behind(decoded: Bytes, behind: &[u8]) -> Result<Bytes, DecodeError> {
+    const MAX: usize = 15;
+    if behind.len() <= MAX {
+        return Ok(decoded);
+    }
+    Err(DecodeError { decoded, reason: "more bytes follow the end of the data".to_owned(), is_cut: false })
 }
 
 fn read(mut decoder: impl Read) -> Result<Bytes, DecodeError> {
     let mut decoded = Vec::new();
     let outcome = decoder.by_ref().take(MAX_DECODED as u64 + 1).read_to_end(&mut decoded);
-    let reason = match outcome {
+    let (reason, is_cut) = match outcome {
         Ok(_) if decoded.len() <= MAX_DECODED => return Ok(decoded.into()),
-        Ok(_) => format!("decodes to more than {MAX_DECODED} bytes"),
-        Err(error) => error.to_string(),
+        Ok(_) => (format!("decodes to more than {MAX_DECODED} bytes"), false),
+        Err(error) => (error.to_string(), error.kind() == ErrorKind::UnexpectedEof),
     };
     decoded.truncate(MAX_DECODED);
-    Err(DecodeError { decoded: decoded.into(), reason })
+    Err(DecodeError { decoded: decoded.into(), reason, is_cut })
 }
 
 #[cfg(test)]
@@ -144,6 +192,27 @@ mod tests {
             let coding = coding.trim_start_matches("raw ");
             let error = decode(coding, &coded.slice(..coded.len() / 2)).unwrap_err();
             assert!(!error.decoded.is_empty() && long.starts_with(&error.decoded), "{coding}: {error}");
+            assert!(error.is_cut, "{coding}: {error}");
+        }
+    }
+
+    #[test]
+    fn regression_of_a_truncated_body_with_two_codings_only_the_outer_was_removed() {
+        let long: Vec<u8> = (0..200_000u32).flat_map(|number| number.wrapping_mul(number).to_be_bytes()).collect();
+        let twice = encode("br", &encode("gzip", &long));
+        let error = decode("gzip, br", &twice.slice(..twice.len() / 2)).unwrap_err();
+        assert!(error.is_cut && error.decoded.len() > 1000 && long.starts_with(&error.decoded), "{error}");
+        assert!(decode("aes, br", &twice.slice(..twice.len() / 2)).unwrap_err().decoded.is_empty());
+    }
+
+    #[test]
+    fn regression_what_followed_the_end_of_the_data_was_passed_over() {
+        for coding in ["deflate", "raw deflate", "br", "gzip", "zstd"] {
+            for more in [16, 10_000] {
+                let body = [&encode(coding, TEXT)[..], &vec![7; more]].concat();
+                let error = decode(coding.trim_start_matches("raw "), &body.into()).unwrap_err();
+                assert_eq!((&error.decoded[..], error.is_cut), (TEXT, false), "{coding}: {error}");
+            }
         }
     }
 

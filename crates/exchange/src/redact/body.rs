@@ -10,7 +10,10 @@ use super::{
     syntax::Syntax,
     text::Text,
 };
-use crate::{Body, CapturedBody, Digest, Withheld, charset, content};
+use crate::{
+    Body, CapturedBody, Digest, Withheld, charset,
+    content::{self, DecodeError},
+};
 
 /// Which message the body belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(super) struct Joined {
     guessed: Option<Bytes>,
     /// Whether decoding was complete.
     decodes: bool,
+    /// If not, whether only the end is missing.
+    is_cut: bool,
     /// Whether `decoded` equals the wire's bytes: any declared coding was not applied.
     verbatim: bool,
     kind: Kind,
@@ -46,22 +51,23 @@ impl Joined {
         let coding = Some(String::from_utf8_lossy(coding).trim().to_ascii_lowercase())
             .filter(|coding| !coding.is_empty() && coding != "identity" && !wire.is_empty());
         let is_truncated = body.length > wire.len() as u64;
-        let (decoded, decodes) = match &coding {
-            None => (wire.clone(), true),
+        let decoded = match &coding {
+            None => Decoded::whole(wire.clone()),
             Some(coding) => match content::decode(coding, &wire) {
-                Ok(decoded) => (decoded, true),
+                Ok(decoded) => Decoded::whole(decoded),
                 // Not encoded, despite its header. For a request, which surely contains tokens, this must be certain.
                 Err(error)
                     if error.decoded.is_empty()
                         && Kind::of(&wire) == Kind::Text
                         && (side == Side::Response || is_json(&wire)) =>
                 {
-                    (wire.clone(), true)
+                    Decoded::whole(wire.clone())
                 }
-                Err(error) => (error.decoded, false),
+                Err(_) if is_coded_otherwise(&wire, coding) => Decoded::default(),
+                Err(error) => Decoded { bytes: error.decoded, is_whole: false, is_cut: error.is_cut },
             },
         };
-        let (decoded, decodes) = if decodes { decode_undeclared(decoded, is_truncated) } else { (decoded, false) };
+        let Decoded { bytes: decoded, is_whole: decodes, is_cut } = decoded.without_undeclared(is_truncated);
         let (decoded, guessed, kind) = if memchr(0, &decoded).is_none() {
             let kind = Kind::without_zeros(&decoded);
             (decoded, None, kind)
@@ -87,6 +93,7 @@ impl Joined {
             decoded,
             guessed,
             decodes,
+            is_cut,
             verbatim,
             kind,
             syntax: if is_form { Syntax::Form } else { Syntax::Json },
@@ -131,6 +138,11 @@ impl Joined {
     fn is_truncated(&self) -> bool {
         self.length > self.wire.len() as u64
     }
+
+    /// Whether this is a response of which only the end is missing, and all the rest could be searched.
+    fn is_merely_cut(&self, complete: bool) -> bool {
+        self.side == Side::Response && self.is_cut && (!complete || self.is_truncated())
+    }
 }
 
 /// A body that has been searched by name.
@@ -169,7 +181,7 @@ impl Searched<'_> {
     fn conclude(mut self, names: &Names, secrets: &mut Secrets, complete: bool) -> Body {
         let body = self.body;
         [Some(&mut self.text), self.wire.as_mut()].into_iter().flatten().for_each(Text::release);
-        if let Some(withheld) = self.withheld(names, secrets, complete) {
+        if let Some(withheld) = self.withheld(names, secrets) {
             return body.without_bytes(withheld);
         }
         let redacted = self.text.redacted();
@@ -177,11 +189,9 @@ impl Searched<'_> {
         let (bytes, coding, cut) = match (redacted, redacted_wire) {
             (Some(text), _) if body.verbatim => (text, body.coding.clone(), false),
             (Some(text), _) => (text, None, !body.decodes),
-            // If decoding failed midway, only the decoded part is kept. A long response that was truncated is merely
-            // truncated, and stays as received.
-            (None, _) if !body.decodes && (body.side == Side::Request || complete && !body.is_truncated()) => {
-                (body.decoded.clone(), None, true)
-            }
+            // If decoding failed midway, only the decoded part is kept: nobody has searched the rest. A long response that
+            // was truncated is merely truncated, and stays as received.
+            (None, _) if !body.decodes && !body.is_merely_cut(complete) => (body.decoded.clone(), None, true),
             (None, Some(wire)) => (wire, body.coding.clone(), false),
             (None, None) => (body.wire.clone(), body.coding.clone(), false),
         };
@@ -243,15 +253,18 @@ impl Searched<'_> {
     ///
     /// Text can be searched, and known file formats are trusted. Responses may contain other binary data, but requests
     /// are JSON with tokens in it: one in an unknown format may contain them unreadably.
-    fn withheld(&self, names: &Names, secrets: &mut Secrets, complete: bool) -> Option<Withheld> {
+    fn withheld(&self, names: &Names, secrets: &mut Secrets) -> Option<Withheld> {
         let body = self.body;
         let too_complex = self.text.is_too_complex() || self.wire.as_ref().is_some_and(Text::is_too_complex);
         if too_complex || body.decoded.len() >= content::MAX_DECODED {
             return Some(Withheld::TooComplex);
         }
         if !body.decodes && body.decoded.is_empty() && !body.wire.is_empty() {
-            let may_stay = body.side == Side::Response && (!complete || body.is_truncated());
-            return (!may_stay).then_some(Withheld::Undecodable);
+            return Some(Withheld::Undecodable);
+        }
+        // A wrong coding may yield a few bytes, and among them pieces of what it was applied to.
+        if !body.decodes && body.kind == Kind::Unknown {
+            return Some(Withheld::Undecodable);
         }
         let mut unreadable = match body.kind {
             Kind::Text => false,
@@ -279,16 +292,52 @@ fn is_json(bytes: &[u8]) -> bool {
     matches!(json.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// Removes undeclared content codings as far as possible; also returns whether decoding was complete.
-fn decode_undeclared(mut bytes: Bytes, is_truncated: bool) -> (Bytes, bool) {
-    for _ in 0..content::MAX_CODINGS {
-        let Some(coding) = content::sniff(&bytes) else { break };
-        match content::decode(coding, &bytes) {
-            Ok(decoded) => bytes = decoded,
-            // Two bytes identify zlib, so a match may be a coincidence.
-            Err(_) if coding == "deflate" && !is_truncated => break,
-            Err(error) => return (error.decoded, false),
-        }
+/// What a body's content codings hide, as far as they could be removed.
+#[derive(Default)]
+struct Decoded {
+    bytes: Bytes,
+    is_whole: bool,
+    is_cut: bool,
+}
+
+impl Decoded {
+    fn whole(bytes: Bytes) -> Self {
+        Self { bytes, is_whole: true, is_cut: false }
     }
-    (bytes, true)
+
+    /// Removes undeclared content codings as far as possible.
+    fn without_undeclared(self, is_truncated: bool) -> Self {
+        let Self { mut bytes, mut is_whole, mut is_cut } = self;
+        for _ in 0..content::MAX_CODINGS {
+            let Some(coding) = content::sniff(&bytes) else { break };
+            match content::decode(coding, &bytes) {
+                Ok(decoded) => bytes = decoded,
+                // Two bytes identify zlib, so a match may be a coincidence.
+                Err(error)
+                    if coding == "deflate"
+                        && !is_text_cut_off(&error)
+                        && (is_whole && !is_truncated || Kind::of(&bytes) == Kind::Text) =>
+                {
+                    break;
+                }
+                Err(error) => {
+                    is_cut = error.is_cut && (is_whole || is_cut);
+                    is_whole = false;
+                    bytes = error.decoded;
+                }
+            }
+        }
+        Self { bytes, is_whole, is_cut }
+    }
+}
+
+/// Whether a coding was right, and only the end is missing.
+fn is_text_cut_off(error: &DecodeError) -> bool {
+    error.is_cut && !error.decoded.is_empty() && Kind::of(&error.decoded) == Kind::Text
+}
+
+/// Whether the first bytes show another coding than the outermost declared one: what that yields is no guide then.
+fn is_coded_otherwise(wire: &[u8], declared: &str) -> bool {
+    let outermost = declared.rsplit(',').next().unwrap_or_default().trim();
+    content::sniff(wire).is_some_and(|found| found != outermost.trim_start_matches("x-"))
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, Failure, FailureKind,
-    Head, Pseudonym, PseudonymKey, Redactor, SessionId, chain,
+    Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, chain,
 };
 use proptest::prelude::*;
 
@@ -80,6 +80,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+fn zlibbed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn deflated(bytes: &[u8]) -> Vec<u8> {
+    zlibbed(bytes)[2..].to_vec()
 }
 
 #[test]
@@ -244,6 +254,60 @@ fn a_request_that_cannot_be_decoded_is_withheld() {
         assert_eq!((&body.bytes[..], body.truncated, body.length), (&b""[..], true, 14), "{coding}");
         assert_eq!(body.sha256, Digest::of(b"no gzip at all"));
     }
+}
+
+#[test]
+fn regression_an_undecodable_response_that_broke_off_or_was_too_long_was_kept_as_received() {
+    let noise: String = (0..400u32).map(|number| format!("{:x}", number.wrapping_mul(0x9e37_79b9))).collect();
+    let inner = format!(r#"{{"ConnectionToken":"kQ7own-secret.Token_4242","pad":"{noise}"}}"#).into_bytes();
+    let (once, bare) = (gzip(&inner), deflated(&inner));
+    let twice = gzip(&once);
+    for (coding, wire) in [
+        ("br", &once[..]),
+        ("deflate", &once),
+        ("zstd", &once),
+        ("gzip, br", &once),
+        ("gzip, gzip, gzip, gzip, gzip", &once),
+        ("aes", &once),
+        ("identity, foo", &once),
+        ("gzip", &[&b"\0"[..], &once].concat()),
+        ("br", &bare),
+        ("x-webkit-deflate-frame", &bare),
+        ("gzip", &twice[..twice.len() - 30]),
+        ("gzip, gzip", &twice[..twice.len() - 30]),
+        ("gzip", &once[..once.len() - 30]),
+        ("", &once[..once.len() - 30]),
+        ("", &zlibbed(&inner)[..900]),
+        ("gzip", &[&gzip(b"{}")[..], &bare].concat()),
+    ] {
+        for (more, outcome) in [(0, Outcome::Failed), (5000, Outcome::Answered), (5000, Outcome::Failed)] {
+            let mut capture = capture(b"{}", wire);
+            capture.outcome = outcome;
+            let response = capture.response.as_mut().unwrap();
+            response.head = head("HTTP/1.1 200 OK", &[("Content-Encoding", coding)]);
+            response.body.length += more;
+            response.body.sha256 = Some(Digest([7; 32]));
+            let kept = exchange(capture).response.unwrap().body;
+            assert!(kept.truncated, "{coding}: {more} {outcome:?}");
+            // Whatever is kept was searched: it says so by the pseudonym in it.
+            let shown = text(&kept.bytes);
+            assert!(
+                kept.bytes.is_empty() || shown.contains("REDACTED:") || shown == "{}",
+                "{coding}: {more} {shown:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_compressed_response_that_broke_off_stays_as_received() {
+    let inner = format!("[{}]", (0..3000).map(|number| format!("{{\"Id\":{number}}},")).collect::<String>());
+    let wire = &gzip(inner.as_bytes())[..2000];
+    let mut capture = capture(b"{}", wire);
+    capture.outcome = Outcome::Failed;
+    capture.response.as_mut().unwrap().head = head("HTTP/1.1 200 OK", &[("Content-Encoding", "gzip")]);
+    let kept = exchange(capture).response.unwrap().body;
+    assert_eq!((&kept.bytes[..], kept.withheld, kept.content_encoding.as_deref()), (wire, None, Some("gzip")));
 }
 
 #[test]
