@@ -17,9 +17,14 @@ use crate::{Pseudonym, PseudonymKey, TokenForm};
 const MIN_PREFIX: usize = 4;
 /// Capacity for secrets, by number and bytes, across exchanges.
 const MAX_SECRETS: usize = 16 << 10;
-const MAX_BYTES: usize = 2 << 20;
-/// How many more one exchange may add at full capacity.
+const MAX_BYTES: usize = 16 << 20;
+/// How many more one exchange may add at full capacity, by number and bytes.
 const MAX_EXTRA: usize = 4 << 10;
+const MAX_EXTRA_BYTES: usize = 4 << 20;
+/// One exchange's share, by number and bytes. What it adds beyond that is forgotten before anything else, so that one
+/// body full of made-up tokens doesn't displace those of everybody.
+const SHARE: usize = 1 << 10;
+const SHARE_BYTES: usize = 256 << 10;
 /// Maximum number of secrets searched in one exchange only.
 const MAX_TRANSIENT: usize = 8;
 
@@ -32,6 +37,9 @@ pub(super) struct Secrets {
     /// The length of the longest secret.
     longest: usize,
     bytes: usize,
+    /// What this exchange has added, by number and bytes.
+    added: usize,
+    added_bytes: usize,
     /// The two secrets looked up last: an exchange names the same two again and again.
     recent: [usize; 2],
     /// Counts exchanges.
@@ -52,6 +60,8 @@ struct Secret {
     pseudonym: Pseudonym,
     /// The last exchange that named it.
     last_seen: u64,
+    /// Whether it was beyond the share of each exchange that named it.
+    surplus: bool,
 }
 
 impl fmt::Debug for Secrets {
@@ -84,17 +94,36 @@ impl Secrets {
     /// end.
     pub(super) fn next_exchange(&mut self) {
         self.now += 1;
+        (self.added, self.added_bytes) = (0, 0);
         self.transient.clear();
-        if self.known.len() > MAX_SECRETS || self.bytes > MAX_BYTES {
+        if self.is_over_capacity() {
+            self.evict();
+        }
+    }
+
+    fn is_over_capacity(&self) -> bool {
+        self.known.len() > MAX_SECRETS || self.bytes > MAX_BYTES
+    }
+
+    /// Counts one more secret of this exchange.
+    fn is_beyond_share(&mut self, length: usize) -> bool {
+        self.added += 1;
+        self.added_bytes += length;
+        self.added > SHARE || self.added_bytes > SHARE_BYTES
+    }
+
+    fn evict(&mut self) {
+        self.known.retain(|secret| !secret.value.is_empty() && !secret.surplus);
+        self.bytes = self.known.iter().map(|secret| secret.value.len()).sum();
+        if self.is_over_capacity() {
             // Half at once: evicting one by one would rebuild the windows for every exchange.
-            self.known.retain(|secret| !secret.value.is_empty());
             self.known.sort_by_key(|secret| secret.last_seen);
             self.known.drain(..self.known.len().div_ceil(2));
-            self.indices = (0..).zip(&self.known).map(|(index, secret)| (Arc::clone(&secret.value), index)).collect();
             self.bytes = self.known.iter().map(|secret| secret.value.len()).sum();
-            self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
-            self.known_tokens.replace(self.known.iter().map(|secret| Arc::clone(&secret.value)).collect());
         }
+        self.indices = (0..).zip(&self.known).map(|(index, secret)| (Arc::clone(&secret.value), index)).collect();
+        self.windows.rebuild(self.known.iter().map(|secret| &*secret.value));
+        self.known_tokens.replace(self.known.iter().map(|secret| Arc::clone(&secret.value)).collect());
     }
 
     /// Remembers a secret, if it can be searched by value, and returns its pseudonym.
@@ -102,8 +131,12 @@ impl Secrets {
     /// One that reads like a name is replaced only where it was found.
     pub(super) fn learn(&mut self, value: &[u8]) -> Pseudonym {
         if let Some(index) = self.index(value) {
-            self.known[index].last_seen = self.now;
-            return self.known[index].pseudonym;
+            let again = self.known[index].surplus && self.known[index].last_seen < self.now;
+            let surplus = again && self.is_beyond_share(value.len());
+            let secret = &mut self.known[index];
+            secret.surplus = if again { surplus } else { secret.surplus };
+            secret.last_seen = self.now;
+            return secret.pseudonym;
         }
         let pseudonym = Pseudonym::of(value);
         self.remember(value, pseudonym);
@@ -132,11 +165,12 @@ impl Secrets {
             }
         } else if !self.indices.contains_key(value)
             && self.known.len() < MAX_SECRETS + MAX_EXTRA
-            && self.bytes < 2 * MAX_BYTES
+            && self.bytes < MAX_BYTES + MAX_EXTRA_BYTES
         {
             let index = self.known.len();
             let value: Arc<[u8]> = value.into();
-            self.known.push(Secret { value: Arc::clone(&value), pseudonym, last_seen: self.now });
+            let surplus = self.is_beyond_share(value.len());
+            self.known.push(Secret { value: Arc::clone(&value), pseudonym, last_seen: self.now, surplus });
             self.bytes += value.len();
             self.longest = self.longest.max(value.len());
             self.recent = [index, self.recent[0]];
@@ -310,6 +344,37 @@ mod tests {
         }
         for number in [0, 79, 80, 4000, 7999] {
             assert_eq!(found(&secrets, value(number).as_bytes()).len(), 1, "{number}");
+        }
+    }
+
+    #[test]
+    fn regression_one_body_full_of_made_up_tokens_displaced_all_others() {
+        let mut secrets = Secrets::default();
+        for number in 0..900 {
+            secrets.next_exchange();
+            secrets.learn(format!("token-of-somebody-{number:09}").as_bytes());
+        }
+        for body in 0..12 {
+            secrets.next_exchange();
+            secrets.learn(format!("own-token-of-this-body-{body}").as_bytes());
+            for number in 0..600 {
+                secrets.learn(format!("{body:02}{number:03998}").as_bytes());
+            }
+            for number in 0..9000 {
+                secrets.learn(format!("many-at-once-{body:02}-{number:09}").as_bytes());
+            }
+            assert!(
+                secrets.bytes <= MAX_BYTES + MAX_EXTRA_BYTES + MAX_LEN
+                    && secrets.known.len() <= MAX_SECRETS + MAX_EXTRA
+            );
+        }
+        secrets.next_exchange();
+        for number in 0..900 {
+            let token = format!("token-of-somebody-{number:09}");
+            assert_eq!(found(&secrets, token.as_bytes()).len(), 1, "{token}");
+        }
+        for body in 0..12 {
+            assert_eq!(found(&secrets, format!("own-token-of-this-body-{body}").as_bytes()).len(), 1, "{body}");
         }
     }
 
