@@ -397,9 +397,9 @@ fn readable_head(request: &mut CapturedRequest, names: &Names, secrets: &mut Sec
     text.find_prefix_at_end(secrets);
     let cleaned = match Kind::of(&decoded) {
         Kind::Text if !text.is_too_complex() => text.redacted().unwrap_or_else(|| decoded.to_vec().into()),
-        _ => format!("\n[withheld: {} bytes that are no text]\n\n", wire.len()).into(),
+        _ => format!("-\n[withheld: {} bytes that are no text]\n\n", wire.len()).into(),
     };
-    let line = cleaned.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let line = head::from_start_line(&cleaned).split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
     let method = words.next().unwrap_or_default();
     let is_method = (1..=MAX_METHOD).contains(&method.len()) && method.iter().all(u8::is_ascii_alphabetic);

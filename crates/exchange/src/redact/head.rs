@@ -45,7 +45,10 @@ pub(super) type Field<'a> = (&'a [u8], Cow<'a, [u8]>);
 pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
     let lines = match head {
         Head::Parsed(lines) => lines,
-        Head::Wire(bytes) => memchr::memchr(b'\n', bytes).map_or(&[][..], |end| &bytes[end + 1..]),
+        Head::Wire(bytes) => {
+            let bytes = from_start_line(bytes);
+            memchr::memchr(b'\n', bytes).map_or(&[][..], |end| &bytes[end + 1..])
+        }
     };
     let mut parsed = [httparse::EMPTY_HEADER; USUAL_HEADERS];
     match httparse::parse_headers(lines, &mut parsed) {
@@ -56,8 +59,15 @@ pub(super) fn fields(head: &Head) -> Vec<Field<'_>> {
     }
 }
 
+/// The head without empty lines before its start line, which servers accept (RFC 9112, section 2.2).
+pub(super) fn from_start_line(head: &[u8]) -> &[u8] {
+    let empty = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    &head[empty..]
+}
+
 /// Whether this is not an HTTP/1 head: one that was rejected, and may be arbitrary bytes.
 pub(super) fn is_broken(head: &[u8]) -> bool {
+    let head = from_start_line(head);
     let (line, fields) = head.split_at(memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1));
     let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
     let method = words.next().unwrap_or_default();
@@ -149,6 +159,17 @@ mod tests {
         );
         assert_eq!(read(b"\x16\x03\x01\x02"), []);
         assert_eq!(read(b""), []);
+    }
+
+    #[test]
+    fn regression_after_an_empty_line_the_start_line_was_taken_for_a_header() {
+        for empty in ["\n", "\r\n", "\n\r\n\r"] {
+            let head = Head::Wire(format!("{empty}POST /hooks/opensesame HTTP/1.1\r\nHost: a\r\n\r\n").into());
+            assert_eq!(fields(&head), [(&b"Host"[..], b"a"[..].into())], "{empty:?}");
+            let Head::Wire(bytes) = head else { continue };
+            assert!(!is_broken(&bytes), "{empty:?}");
+        }
+        assert_eq!(read(b"\n\n"), []);
     }
 
     #[test]
