@@ -8,7 +8,7 @@ use super::{
     form,
     layers::{Escapes, Layers, unescape},
     names::{Kind, Names},
-    searchable::is_pseudonym,
+    searchable::{MAX_LEN, MIN_LEN, is_pseudonym},
     secrets::Secrets,
     syntax::Syntax,
     value::{self, Context, Form},
@@ -20,7 +20,7 @@ use crate::{Pseudonym, TokenForm};
 pub(super) struct Pieces {
     /// What each piece looks for names in.
     pub(super) size: usize,
-    /// What it has before that, so that names are read as in the whole text.
+    /// What it has before that, so that names, and passwords in URLs, are read as in the whole text.
     pub(super) before: usize,
     /// And behind it, for their values.
     pub(super) behind: usize,
@@ -28,7 +28,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// For binary data, in which names and values are short.
-    pub(super) const BINARY: Self = Self { size: 1 << 20, before: 1 << 10, behind: 128 << 10 };
+    pub(super) const BINARY: Self = Self { size: 1 << 20, before: 8 << 10, behind: 128 << 10 };
 }
 
 /// A text and the replacements found so far.
@@ -263,7 +263,9 @@ impl<'a> Text<'a> {
 
     /// Finds the password in `scheme://user:password@host`, and a token in place of both.
     fn find_passwords(&mut self, secrets: &mut Secrets) {
-        const MAX: usize = 256;
+        // A user's name, and the longest password that is searched for. Each byte is looked at once, however many `@`
+        // there are, since one is the end of what is looked at before the next.
+        const MAX: usize = 256 + MAX_LEN;
         let Self { layers, edits, own, .. } = self;
         for layer in 0..layers.count() {
             layers.visit(layer);
@@ -279,7 +281,7 @@ impl<'a> Text<'a> {
                 let user = &text[start..at];
                 let start = match memchr::memchr(b':', user) {
                     Some(colon) => start + colon + 1,
-                    None if user.len() >= super::searchable::MIN_LEN && user.iter().any(u8::is_ascii_digit) => start,
+                    None if user.len() >= MIN_LEN && user.iter().any(u8::is_ascii_digit) => start,
                     None => continue,
                 };
                 let raw = &text[start..at];
@@ -465,6 +467,17 @@ mod tests {
         ] {
             let shown = redacted(text);
             assert!(!shown.contains(secret) && !shown.contains("abc"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn regression_a_long_password_in_a_url_was_not_found() {
+        for length in [8, 250, 282, 4096] {
+            let password = "x7".repeat(length).split_off(length);
+            for user in ["", "somebody", &"u".repeat(250)] {
+                let shown = redacted(&format!("see https://{user}:{password}@example.com/ or @{password}:"));
+                assert!(!shown.contains(&format!("{password}@")) && shown.contains("REDACTED:"), "{length}: {shown}");
+            }
         }
     }
 
