@@ -331,6 +331,28 @@ fn a_partial_token_at_a_truncated_end_is_removed() {
 }
 
 #[test]
+fn the_end_of_a_truncated_body_is_searched_for_the_beginning_of_a_token_whatever_the_outcome() {
+    for outcome in [Outcome::Answered, Outcome::Refused, Outcome::Faulted, Outcome::Failed, Outcome::Aborted] {
+        for (token, length) in [(ACCESS, 20), ("Zk3+own-secret-0042-abcdef", 11)] {
+            let cut = || CapturedBody {
+                length: 1000,
+                sha256: Some(Digest([7; 32])),
+                ..CapturedBody::whole(format!("{{\"Echo\":\"{}", &token[..length]).into())
+            };
+            let mut capture = capture(b"", b"");
+            capture.outcome = outcome;
+            capture.envelope.access_token = Some(token.into());
+            capture.request.body = cut();
+            capture.response.as_mut().unwrap().body = cut();
+            let recorded = exchange(capture);
+            for body in [recorded.request.body, recorded.response.unwrap().body] {
+                assert_eq!((text(&body.bytes).as_str(), body.truncated), ("{\"Echo\":\"", true), "{outcome:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_request_id_of_an_error_is_read_from_its_body() {
     let mut failed = capture(b"{}", br#"{"Message":"no","RequestId":"00-a\/b-01"}"#);
     let response = failed.response.as_mut().unwrap();
