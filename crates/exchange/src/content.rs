@@ -23,11 +23,13 @@ pub struct DecodeError {
     pub reason: String,
     /// Whether only the end is missing, so that all there is was decoded.
     pub(crate) is_cut: bool,
+    /// Whether it would have been longer than it may be.
+    pub(crate) is_too_long: bool,
 }
 
 impl DecodeError {
     fn unreadable(reason: String) -> Self {
-        Self { decoded: Bytes::new(), reason, is_cut: false }
+        Self { decoded: Bytes::new(), reason, is_cut: false, is_too_long: false }
     }
 }
 
@@ -39,6 +41,11 @@ impl DecodeError {
 /// [`DecodeError`] for an unknown coding, a damaged or truncated body, and one that decodes to more than
 /// [`MAX_DECODED`] bytes; it holds what was decoded so far.
 pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
+    decode_within(coding, body, MAX_DECODED)
+}
+
+/// Like [`decode`], up to so many bytes.
+pub(crate) fn decode_within(coding: &str, body: &Bytes, max: usize) -> Result<Bytes, DecodeError> {
     if coding.split(',').count() > MAX_CODINGS {
         return Err(DecodeError::unreadable(format!("more than {MAX_CODINGS} nested content codings")));
     }
@@ -46,14 +53,15 @@ pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
     let mut first: Option<DecodeError> = None;
     // Codings are listed in the order in which they were applied (RFC 9110, 8.4).
     for coding in coding.rsplit(',').map(str::trim) {
-        bytes = match decode_one(coding, &bytes) {
+        bytes = match decode_one(coding, &bytes, max) {
             Ok(decoded) => decoded,
+            Err(error) if error.is_too_long => return Err(error),
             // What a broken outer coding yields is still encoded by the inner ones.
-            Err(DecodeError { decoded, reason, is_cut }) => {
+            Err(DecodeError { decoded, reason, is_cut, .. }) => {
                 let before = first.take();
                 let is_cut = is_cut && before.as_ref().is_none_or(|error| error.is_cut);
                 let reason = before.map_or(reason, |error| error.reason);
-                first = Some(DecodeError { decoded: Bytes::new(), reason, is_cut });
+                first = Some(DecodeError { is_cut, ..DecodeError::unreadable(reason) });
                 decoded
             }
         };
@@ -71,30 +79,30 @@ pub(crate) fn sniff(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
+fn decode_one(coding: &str, body: &Bytes, max: usize) -> Result<Bytes, DecodeError> {
     let is = |name: &str| coding.eq_ignore_ascii_case(name);
     let mut left = &body[..];
     if is("identity") || coding.is_empty() {
         Ok(body.clone())
     } else if is("gzip") || is("x-gzip") {
-        read(flate2::bufread::MultiGzDecoder::new(left))
+        read(flate2::bufread::MultiGzDecoder::new(left), max)
     } else if is("deflate") {
         // RFC 9110 means the zlib format; some servers send the bare stream. A zlib header is a multiple of 31 and
         // names method 8.
         match body.first_chunk() {
             Some(&header @ [first, _]) if first & 15 == 8 && u16::from_be_bytes(header).is_multiple_of(31) => {
-                let decoded = read(flate2::bufread::ZlibDecoder::new(&mut left))?;
+                let decoded = read(flate2::bufread::ZlibDecoder::new(&mut left), max)?;
                 nothing_behind(decoded, left)
             }
             _ => {
-                let decoded = read(flate2::bufread::DeflateDecoder::new(&mut left))?;
+                let decoded = read(flate2::bufread::DeflateDecoder::new(&mut left), max)?;
                 nothing_behind(decoded, left)
             }
         }
     } else if is("br") {
         // It says only by failing that there is more than it decoded, and doesn't when its buffer is used up.
         let mut decoder = brotli_decompressor::Decompressor::new(Endless(&mut left), 4096);
-        let decoded = read(&mut decoder)?;
+        let decoded = read(&mut decoder, max)?;
         let behind = decoder.read(&mut [0; 1]).is_err();
         nothing_behind(decoded, if behind { body } else { left })
     } else if is("zstd") {
@@ -103,7 +111,7 @@ fn decode_one(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
             Ok(decoder)
         });
         match decoder {
-            Ok(decoder) => read(decoder),
+            Ok(decoder) => read(decoder, max),
             Err(error) => Err(DecodeError::unreadable(error.to_string())),
         }
     } else {
@@ -129,19 +137,20 @@ fn nothing_behind(decoded: Bytes, behind: &[u8]) -> Result<Bytes, DecodeError> {
     if behind.len() <= MAX {
         return Ok(decoded);
     }
-    Err(DecodeError { decoded, reason: "more bytes follow the end of the data".to_owned(), is_cut: false })
+    Err(DecodeError { decoded, ..DecodeError::unreadable("more bytes follow the end of the data".to_owned()) })
 }
 
-fn read(mut decoder: impl Read) -> Result<Bytes, DecodeError> {
+fn read(mut decoder: impl Read, max: usize) -> Result<Bytes, DecodeError> {
     let mut decoded = Vec::new();
-    let outcome = decoder.by_ref().take(MAX_DECODED as u64 + 1).read_to_end(&mut decoded);
+    let outcome = decoder.by_ref().take(max as u64 + 1).read_to_end(&mut decoded);
     let (reason, is_cut) = match outcome {
-        Ok(_) if decoded.len() <= MAX_DECODED => return Ok(decoded.into()),
-        Ok(_) => (format!("decodes to more than {MAX_DECODED} bytes"), false),
+        Ok(_) if decoded.len() <= max => return Ok(decoded.into()),
+        Ok(_) => (format!("decodes to more than {max} bytes"), false),
         Err(error) => (error.to_string(), error.kind() == ErrorKind::UnexpectedEof),
     };
-    decoded.truncate(MAX_DECODED);
-    Err(DecodeError { decoded: decoded.into(), reason, is_cut })
+    let is_too_long = decoded.len() > max;
+    decoded.truncate(max);
+    Err(DecodeError { decoded: decoded.into(), reason, is_cut, is_too_long })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! malformed or truncated input can't hide what follows it. Unreadable bodies are withheld ([`kind`]).
 
 mod body;
+mod bounds;
 mod form;
 mod free_text;
 mod head;
@@ -31,6 +32,7 @@ use http::Version;
 
 use self::{
     body::{Joined, Side},
+    bounds::Bounds,
     head::Field,
     kind::Kind,
     layers::Escapes,
@@ -268,7 +270,7 @@ impl Mask {
     pub fn apply(&self, body: &mut Body) {
         let (decoded, _) = body.decoded();
         let decoded = crate::as_utf8(&decoded);
-        let mut text = Text::new(&decoded, Syntax::Json);
+        let mut text = Text::within(&decoded, Syntax::Json, Bounds::NONE);
         text.find_values_of(&self.names, &mut Secrets::with_key(self.key.clone()));
         if let Some(masked) = text.redacted() {
             body.bytes = masked;

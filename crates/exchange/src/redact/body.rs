@@ -39,6 +39,8 @@ pub(super) struct Joined {
     decodes: bool,
     /// If not, whether only the end is missing.
     is_cut: bool,
+    /// Whether it was made to be long: only its beginning was decoded, and nothing may be kept.
+    is_too_long: bool,
     /// Whether `decoded` equals the wire's bytes: any declared coding was not applied.
     verbatim: bool,
     kind: Kind,
@@ -53,7 +55,7 @@ impl Joined {
         let is_truncated = body.length > wire.len() as u64;
         let decoded = match &coding {
             None => Decoded::whole(wire.clone()),
-            Some(coding) => match content::decode(coding, &wire) {
+            Some(coding) => match content::decode_within(coding, &wire, most_decoded(wire.len())) {
                 Ok(decoded) => Decoded::whole(decoded),
                 // Not encoded, despite its header. For a request, which surely contains tokens, this must be certain.
                 Err(error)
@@ -64,10 +66,11 @@ impl Joined {
                     Decoded::whole(wire.clone())
                 }
                 Err(_) if is_coded_otherwise(&wire, coding) => Decoded::default(),
-                Err(error) => Decoded { bytes: error.decoded, is_whole: false, is_cut: error.is_cut },
+                Err(error) => Decoded::whole(wire.clone()).failed(error),
             },
         };
-        let Decoded { bytes: decoded, is_whole: decodes, is_cut } = decoded.without_undeclared(is_truncated);
+        let decoded = decoded.without_undeclared(is_truncated, most_decoded(wire.len()));
+        let Decoded { bytes: decoded, is_whole: decodes, is_cut, is_too_long } = decoded;
         let (decoded, guessed, kind) = if memchr(0, &decoded).is_none() {
             let kind = Kind::without_zeros(&decoded);
             (decoded, None, kind)
@@ -94,6 +97,7 @@ impl Joined {
             guessed,
             decodes,
             is_cut,
+            is_too_long,
             verbatim,
             kind,
             syntax: if is_form { Syntax::Form } else { Syntax::Json },
@@ -105,7 +109,7 @@ impl Joined {
         let mut text = Text::new(&self.decoded, self.syntax);
         text.find_named(names, secrets);
         // An undecodable body may still contain a secret as it is.
-        let wire = (!self.decodes && self.side == Side::Response).then(|| {
+        let wire = (!self.decodes && !self.is_too_long && self.side == Side::Response).then(|| {
             let mut text = Text::new(&self.wire, self.syntax);
             text.find_named(names, secrets);
             text
@@ -221,7 +225,7 @@ impl Searched<'_> {
             text.find_values(secrets);
             text.keep_pseudonyms();
         }
-        if self.text.is_too_complex() || self.wire.as_ref().is_some_and(Text::is_too_complex) {
+        if self.is_too_complex() {
             return Some(body.without_bytes(Withheld::TooComplex));
         }
         let redacted = self.text.redacted().filter(|text| *text != body.decoded);
@@ -249,14 +253,18 @@ impl Searched<'_> {
         })
     }
 
+    fn is_too_complex(&self) -> bool {
+        let texts = [Some(&self.text), self.wire.as_ref()];
+        self.body.is_too_long || texts.into_iter().flatten().any(Text::is_too_complex)
+    }
+
     /// Why the body must not be stored.
     ///
     /// Text can be searched, and known file formats are trusted. Responses may contain other binary data, but requests
     /// are JSON with tokens in it: one in an unknown format may contain them unreadably.
     fn withheld(&self, names: &Names, secrets: &mut Secrets) -> Option<Withheld> {
         let body = self.body;
-        let too_complex = self.text.is_too_complex() || self.wire.as_ref().is_some_and(Text::is_too_complex);
-        if too_complex || body.decoded.len() >= content::MAX_DECODED {
+        if self.is_too_complex() || body.decoded.len() >= content::MAX_DECODED {
             return Some(Withheld::TooComplex);
         }
         if !body.decodes && body.decoded.is_empty() && !body.wire.is_empty() {
@@ -292,42 +300,62 @@ fn is_json(bytes: &[u8]) -> bool {
     matches!(json.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
+/// How many bytes a body may be decoded to for the search.
+///
+/// Ordinary JSON shrinks to a tenth or a twentieth. What unfolds to more than thirty times its size, and to megabytes, was
+/// made to be long: a small body must not keep the recorder busy with a large one.
+fn most_decoded(wire: usize) -> usize {
+    const ALWAYS: usize = 4 << 20;
+    const RATIO: usize = 32;
+    wire.saturating_mul(RATIO).saturating_add(ALWAYS).min(content::MAX_DECODED)
+}
+
 /// What a body's content codings hide, as far as they could be removed.
 #[derive(Default)]
 struct Decoded {
     bytes: Bytes,
     is_whole: bool,
     is_cut: bool,
+    is_too_long: bool,
 }
 
 impl Decoded {
     fn whole(bytes: Bytes) -> Self {
-        Self { bytes, is_whole: true, is_cut: false }
+        Self { bytes, is_whole: true, ..Self::default() }
+    }
+
+    /// What a coding yielded of this before it failed.
+    fn failed(self, error: DecodeError) -> Self {
+        /// How much of a body that is too long is searched, so that a token at its start is known in other texts.
+        const BEGINNING: usize = 1 << 20;
+        let DecodeError { decoded, is_cut, is_too_long, .. } = error;
+        let bytes = match decoded.get(..BEGINNING) {
+            Some(beginning) if is_too_long => Bytes::copy_from_slice(beginning),
+            _ => decoded,
+        };
+        let is_cut = is_cut && (self.is_whole || self.is_cut);
+        Self { bytes, is_whole: false, is_cut, is_too_long: is_too_long || self.is_too_long }
     }
 
     /// Removes undeclared content codings as far as possible.
-    fn without_undeclared(self, is_truncated: bool) -> Self {
-        let Self { mut bytes, mut is_whole, mut is_cut } = self;
+    fn without_undeclared(mut self, is_truncated: bool, max: usize) -> Self {
         for _ in 0..content::MAX_CODINGS {
-            let Some(coding) = content::sniff(&bytes) else { break };
-            match content::decode(coding, &bytes) {
-                Ok(decoded) => bytes = decoded,
+            let Some(coding) = content::sniff(&self.bytes).filter(|_| !self.is_too_long) else { break };
+            match content::decode_within(coding, &self.bytes, max) {
+                Ok(decoded) => self.bytes = decoded,
                 // Two bytes identify zlib, so a match may be a coincidence.
                 Err(error)
                     if coding == "deflate"
+                        && !error.is_too_long
                         && !is_text_cut_off(&error)
-                        && (is_whole && !is_truncated || Kind::of(&bytes) == Kind::Text) =>
+                        && (self.is_whole && !is_truncated || Kind::of(&self.bytes) == Kind::Text) =>
                 {
                     break;
                 }
-                Err(error) => {
-                    is_cut = error.is_cut && (is_whole || is_cut);
-                    is_whole = false;
-                    bytes = error.decoded;
-                }
+                Err(error) => self = self.failed(error),
             }
         }
-        Self { bytes, is_whole, is_cut }
+        self
     }
 }
 

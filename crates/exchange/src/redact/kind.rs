@@ -3,6 +3,7 @@
 use memchr::memchr;
 
 use super::{
+    bounds::Bounds,
     names::{self, Names},
     secrets::Secrets,
     syntax::Syntax,
@@ -116,16 +117,21 @@ fn hides_secret_in(bytes: &[u8], kind: Kind, names: &Names, secrets: &mut Secret
     // Piece by piece: a whole copy, with its layers, would take several times the memory of the body.
     let mut dense = bytes.iter().copied().filter(|byte| *byte != 0).peekable();
     let mut piece: Vec<u8> = Vec::with_capacity((pieces.before + pieces.size + pieces.behind).min(bytes.len()));
-    let (mut before, mut found) = (0, false);
+    let (mut before, mut found, mut left) = (0, false, Bounds::USUAL);
     loop {
         let wanted = before + pieces.size + pieces.behind;
         piece.extend(dense.by_ref().take(wanted - piece.len()));
         let is_last = dense.peek().is_none();
         let own = before..if is_last { usize::MAX } else { before + pieces.size };
-        let mut text = Text::piece(&piece, Syntax::Json, own.clone());
+        let mut text = Text::piece(&piece, Syntax::Json, own.clone(), Bounds { bytes: Bounds::USUAL.bytes, ..left });
         text.find_named(names, secrets);
         text.find_values(secrets);
         found |= text.has_secrets();
+        // All pieces together may take as much as a text.
+        if text.is_too_complex() {
+            return true;
+        }
+        left = text.left();
         if kind == Kind::Unknown && !found {
             names.find(&piece, |name| found |= name.kind == names::Kind::Token && own.contains(&name.start));
         }

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 
 use memchr::{memchr, memchr3};
 
+use super::bounds::{Bounds, TooComplex};
+
 /// Of a text this long, in bytes, only one layer is kept at a time beside the text itself: the bodies of many exchanges may
 /// be in memory meanwhile.
 const LARGE: usize = 1 << 20;
@@ -29,6 +31,9 @@ pub(super) struct Layers<'a> {
     text: &'a [u8],
     above: Vec<Layer>,
     keeps_all: bool,
+    /// What is left of the bounds.
+    left: Bounds,
+    too_complex: bool,
 }
 
 struct Layer {
@@ -69,21 +74,22 @@ impl<'a> Layers<'a> {
     /// Maximum number of layers.
     pub(super) const MAX: usize = MAX_DEPTH + 1;
 
-    pub(super) fn new(text: &'a [u8], escapes: Escapes) -> Self {
-        Self::decoded(text, escapes, text.len() < LARGE)
+    /// The layers of a text; if they exceed the bounds, there is only the text itself.
+    pub(super) fn new(text: &'a [u8], escapes: Escapes, bounds: Bounds) -> Self {
+        Self::decoded(text, escapes, text.len() < LARGE, bounds)
     }
 
-    fn decoded(text: &'a [u8], escapes: Escapes, keeps_all: bool) -> Self {
-        let mut layers = Self { text, above: Vec::new(), keeps_all };
+    fn decoded(text: &'a [u8], escapes: Escapes, keeps_all: bool, bounds: Bounds) -> Self {
+        let mut layers = Self { keeps_all, ..Self::plain(text, bounds) };
         while layers.above.len() < MAX_DEPTH {
             let below = layers.text(layers.above.len());
-            let layer = if keeps_all {
-                decode_layer(below, escapes).map(|(text, seams)| Layer { text: OnceCell::from(text), seams })
-            } else {
-                let seams = seams(below, escapes, |_, _| {});
-                (!seams.is_empty()).then(|| Layer { text: OnceCell::new(), seams })
+            let layer = match Layer::above(below, escapes, keeps_all, layers.left) {
+                Ok(Some(layer)) => layer,
+                Ok(None) => break,
+                Err(TooComplex) => return Self { too_complex: true, ..Self::plain(text, bounds) },
             };
-            let Some(layer) = layer else { break };
+            layers.left.bytes -= below.len();
+            layers.left.escapes -= layer.seams.len();
             layers.above.push(layer);
             layers.visit(layers.above.len());
         }
@@ -91,8 +97,18 @@ impl<'a> Layers<'a> {
     }
 
     /// A text without escapes.
-    pub(super) fn plain(text: &'a [u8]) -> Self {
-        Self { text, above: Vec::new(), keeps_all: true }
+    pub(super) fn plain(text: &'a [u8], bounds: Bounds) -> Self {
+        Self { text, above: Vec::new(), keeps_all: true, left: bounds, too_complex: false }
+    }
+
+    /// Whether there are more layers than may be decoded.
+    pub(super) fn is_too_complex(&self) -> bool {
+        self.too_complex
+    }
+
+    /// What is left of the bounds.
+    pub(super) fn left(&self) -> Bounds {
+        self.left
     }
 
     /// Releases the texts of all other layers if the text is large. They are decoded again when they are needed.
@@ -165,6 +181,23 @@ impl<'a> Layers<'a> {
 }
 
 impl Layer {
+    /// The layer above a text; `None` if that has no escapes.
+    fn above(below: &[u8], escapes: Escapes, is_kept: bool, left: Bounds) -> Result<Option<Self>, TooComplex> {
+        let (mut decoding, mut seams) = (Decoding::of(below), Vec::new());
+        each_escape(below, escapes, |seam, meaning| {
+            if seams.len() == left.escapes || below.len() > left.bytes {
+                return Err(TooComplex);
+            }
+            if is_kept {
+                decoding.put(seam, meaning);
+            }
+            seams.push(seam);
+            Ok(())
+        })?;
+        let text = if is_kept { decoding.finish().map(OnceCell::from) } else { Some(OnceCell::new()) };
+        Ok(text.filter(|_| !seams.is_empty()).map(|text| Self { text, seams }))
+    }
+
     fn seam(&self, at: usize) -> Option<Seam> {
         self.seams[..self.seams.partition_point(|seam| seam.at() <= at)].last().copied()
     }
@@ -190,23 +223,35 @@ impl Layer {
     }
 }
 
-/// The text with its escapes decoded, and where they were; `None` if it has none. Invalid escapes stay, truncated ones are
-/// dropped.
-fn decode_layer(text: &[u8], escapes: Escapes) -> Option<(Vec<u8>, Vec<Seam>)> {
-    let (mut decoded, mut copied) = (Vec::new(), 0);
-    let seams = seams(text, escapes, |seam, meaning| {
-        if decoded.capacity() == 0 {
-            decoded.reserve(text.len());
-        }
-        decoded.extend_from_slice(&text[copied..seam.below()]);
-        decoded.extend_from_slice(meaning.as_bytes());
-        copied = seam.end_below();
-    });
-    if seams.is_empty() {
-        return None;
+/// A text being decoded. Invalid escapes stay, truncated ones are dropped.
+struct Decoding<'a> {
+    text: &'a [u8],
+    decoded: Vec<u8>,
+    copied: usize,
+}
+
+impl<'a> Decoding<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Self { text, decoded: Vec::new(), copied: 0 }
     }
-    decoded.extend_from_slice(&text[copied..]);
-    Some((decoded, seams))
+
+    fn put(&mut self, seam: Seam, meaning: Meaning) {
+        if self.decoded.capacity() == 0 {
+            self.decoded.reserve(self.text.len());
+        }
+        self.decoded.extend_from_slice(&self.text[self.copied..seam.below()]);
+        self.decoded.extend_from_slice(meaning.as_bytes());
+        self.copied = seam.end_below();
+    }
+
+    /// The decoded text; `None` if nothing was put.
+    fn finish(mut self) -> Option<Vec<u8>> {
+        if self.copied == 0 {
+            return None;
+        }
+        self.decoded.extend_from_slice(&self.text[self.copied..]);
+        Some(self.decoded)
+    }
 }
 
 /// Decodes the escapes at these seams. What they mean is never longer than they are.
@@ -225,8 +270,12 @@ fn decode_in_place(text: &mut Vec<u8>, seams: &[Seam]) {
     text.truncate(text.len() - (from - to));
 }
 
-/// The escapes in a text, each of which is passed on with its meaning.
-fn seams(text: &[u8], escapes: Escapes, mut found: impl FnMut(Seam, Meaning)) -> Vec<Seam> {
+/// Calls `found` with each escape in a text and its meaning, until that says that there are too many.
+fn each_escape(
+    text: &[u8],
+    escapes: Escapes,
+    mut found: impl FnMut(Seam, Meaning) -> Result<(), TooComplex>,
+) -> Result<(), TooComplex> {
     let mark = |from: usize| {
         let rest = &text[from..];
         let found = match escapes {
@@ -236,24 +285,22 @@ fn seams(text: &[u8], escapes: Escapes, mut found: impl FnMut(Seam, Meaning)) ->
         };
         found.map(|found| from + found)
     };
-    let mut seams = Vec::new();
     let (mut next, mut dropped) = (mark(0), 0);
     if u32::try_from(text.len()).is_err() {
-        return seams;
+        return Ok(());
     }
     while let Some(below) = next {
         let mut behind = below + 1;
         if let Escape::Means { len, meaning } = escape(&text[below..]) {
             let at = (below - dropped) as u32;
             let seam = Seam { at, below: below as u32, len: meaning.len, len_below: len };
-            found(seam, meaning);
-            seams.push(seam);
+            found(seam, meaning)?;
             dropped += usize::from(len - meaning.len);
             behind = seam.end_below();
         }
         next = mark(behind);
     }
-    seams
+    Ok(())
 }
 
 /// The escape that a text starts with.
@@ -368,7 +415,12 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 
 /// The text with its escapes decoded once.
 pub(super) fn unescape(text: &[u8], escapes: Escapes) -> std::borrow::Cow<'_, [u8]> {
-    decode_layer(text, escapes).map_or(text.into(), |(decoded, _)| decoded.into())
+    let mut decoding = Decoding::of(text);
+    let decoded = each_escape(text, escapes, |seam, meaning| {
+        decoding.put(seam, meaning);
+        Ok(())
+    });
+    decoded.ok().and_then(|()| decoding.finish()).map_or(text.into(), Into::into)
 }
 
 #[cfg(test)]
@@ -380,7 +432,7 @@ mod tests {
     #[test]
     fn escapes_are_decoded_one_layer_at_a_time() {
         let text = br#"{"a":"{\"b\":\"\\u0041\\\/\"}"}"#;
-        let layers = Layers::new(text, Escapes::Json);
+        let layers = Layers::new(text, Escapes::Json, Bounds::USUAL);
         assert_eq!(layers.text(1), br#"{"a":"{"b":"\u0041\/"}"}"#);
         assert_eq!(layers.text(2), br#"{"a":"{"b":"A/"}"}"#);
         assert_eq!(layers.count(), 3);
@@ -408,6 +460,24 @@ mod tests {
         assert_eq!(&*unescape(mixed, Escapes::Any), b"{\"ABC&lt; &nosuch; & &#x;");
     }
 
+    #[test]
+    fn regression_a_text_full_of_escapes_took_a_hundred_times_its_memory() {
+        let kept = |text: &[u8]| {
+            let layers = Layers::new(text, Escapes::Any, Bounds::USUAL);
+            let seams: usize = layers.above.iter().map(|layer| layer.seams.len()).sum();
+            assert!(seams <= Bounds::USUAL.escapes && (layers.count() == 1 || !layers.is_too_complex()));
+            !layers.is_too_complex()
+        };
+        assert!(!kept(&vec![b'\\'; 8 << 20]));
+        assert!(kept(&vec![b'\\'; 1 << 20]));
+        // Ordinary bodies of 8 MiB.
+        assert!(kept(r#"\"Id\":\"8a5c2f\",\"Name\":\"Single room\","#.repeat(200_000).as_bytes()));
+        assert!(kept(r"\u0411\u043e\u0433".repeat(460_000).as_bytes()));
+        // Nine layers of a long text.
+        let deep = |length: usize| [&b"\\".repeat(256)[..], &vec![b'a'; length]].concat();
+        assert!(kept(&deep(8 << 20)) && !kept(&deep(60 << 20)));
+    }
+
     proptest! {
         #[test]
         fn decodes_as_serde_json_does(text: String) {
@@ -422,8 +492,8 @@ mod tests {
             looks in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..12),
         ) {
             for escapes in [Escapes::Json, Escapes::Percent, Escapes::Any] {
-                let all = Layers::decoded(text.as_bytes(), escapes, true);
-                let mut some = Layers::decoded(text.as_bytes(), escapes, false);
+                let all = Layers::decoded(text.as_bytes(), escapes, true, Bounds::USUAL);
+                let mut some = Layers::decoded(text.as_bytes(), escapes, false, Bounds::USUAL);
                 prop_assert_eq!(all.count(), some.count());
                 for (visits, layer) in &looks {
                     let layer = layer.index(all.count());
@@ -443,7 +513,7 @@ mod tests {
         #[test]
         fn every_byte_maps_to_a_position_below(text in r#"(\\u00[46][1-9]|\\|[a-z"%]|%4[0-9]|&#6[5-9];|&lt;|\\"){0,40}"#) {
             for escapes in [Escapes::Json, Escapes::Percent, Escapes::Any] {
-                let layers = Layers::new(text.as_bytes(), escapes);
+                let layers = Layers::new(text.as_bytes(), escapes, Bounds::USUAL);
                 for layer in 1..layers.count() {
                     let mut last = (0, 0);
                     for at in 0..layers.text(layer).len() {

@@ -4,8 +4,9 @@ mod windows;
 
 use std::{collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 
-use self::windows::{TooComplex, Windows};
+use self::windows::Windows;
 use super::{
+    bounds::TooComplex,
     form,
     known_tokens::SharedTokens,
     layers::{Escapes, Layers, unescape},
@@ -140,6 +141,10 @@ impl Secrets {
         }
         let pseudonym = Pseudonym::of(value);
         self.remember(value, pseudonym);
+        // What is much longer than any secret that is searched for isn't shortened to one by its escapes.
+        if value.len() > MAX_LEN * 16 {
+            return pseudonym;
+        }
         // In a text with escapes, anything in the secret that looks like an escape is decoded too.
         let mut alias = unescape(value, Escapes::Any);
         for _ in 0..Layers::MAX {
@@ -205,18 +210,23 @@ impl Secrets {
         index.map_or_else(|| Pseudonym::of(prefix), |index| self.known[index].pseudonym)
     }
 
-    /// Calls `found` with the start, the end and the pseudonym of every secret in `text`.
-    pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(usize, usize, Pseudonym)) -> Result<(), TooComplex> {
+    /// Calls `found` with the start, the end and the pseudonym of every secret in `text`, until it says that there are too
+    /// many.
+    pub(super) fn find(
+        &self,
+        text: &[u8],
+        mut found: impl FnMut(usize, usize, Pseudonym) -> Result<(), TooComplex>,
+    ) -> Result<(), TooComplex> {
         for (value, pseudonym) in &self.transient {
-            memchr::memmem::find_iter(text, value).for_each(|at| found(at, at + value.len(), *pseudonym));
+            memchr::memmem::find_iter(text, value).try_for_each(|at| found(at, at + value.len(), *pseudonym))?;
         }
         if text.len() < MIN_LEN || self.known.is_empty() {
             return Ok(());
         }
         self.windows.search(text, |start| {
-            let (end, index) = self.longest_at(&text[start..])?;
-            found(start, start + end, self.known[index].pseudonym);
-            Some(start + end)
+            let Some((end, index)) = self.longest_at(&text[start..]) else { return Ok(None) };
+            found(start, start + end, self.known[index].pseudonym)?;
+            Ok(Some(start + end))
         })
     }
 
@@ -276,7 +286,12 @@ mod tests {
 
     fn found(secrets: &Secrets, text: &[u8]) -> Vec<(usize, usize)> {
         let mut all = Vec::new();
-        secrets.find(text, |start, end, _| all.push((start, end))).unwrap();
+        secrets
+            .find(text, |start, end, _| {
+                all.push((start, end));
+                Ok(())
+            })
+            .unwrap();
         all
     }
 
@@ -386,7 +401,10 @@ mod tests {
             secrets.learn(&vec![b'1'; length]);
         }
         let mut count = 0;
-        let searched = secrets.find(&vec![b'1'; 64 * MAX_LEN], |_, _, _| count += 1);
+        let searched = secrets.find(&vec![b'1'; 64 * MAX_LEN], |_, _, _| {
+            count += 1;
+            Ok(())
+        });
         assert!(searched == Err(TooComplex) || count <= 64 * MAX_LEN);
     }
 
@@ -409,7 +427,11 @@ mod tests {
             let text = format!("{before}{}{after}", which.get(&values));
             // Overlapping secrets may hide each other, but none survives whole.
             let mut left = text.clone().into_bytes();
-            secrets.find(text.as_bytes(), |start, end, _| left[start..end].fill(b'.')).unwrap();
+            let fill = |start: usize, end: usize, _| {
+                left[start..end].fill(b'.');
+                Ok(())
+            };
+            secrets.find(text.as_bytes(), fill).unwrap();
             let left = String::from_utf8(left).unwrap();
             prop_assert!(values.iter().all(|value| !left.contains(value)), "{text} {left}");
         }

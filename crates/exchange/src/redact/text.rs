@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{
+    bounds::{Bounds, TooComplex},
     form,
     layers::{Escapes, Layers, unescape},
     names::{Kind, Names},
@@ -39,8 +40,26 @@ pub(super) struct Text<'a> {
     plain: bool,
     /// Of a piece, where names are to be found; the others are those of its neighbours.
     own: Range<usize>,
-    edits: Vec<Edit>,
+    edits: Edits,
     too_complex: bool,
+}
+
+/// The replacements found so far, up to a number.
+struct Edits {
+    found: Vec<Edit>,
+    max: usize,
+    too_many: bool,
+}
+
+impl Edits {
+    fn push(&mut self, edit: Edit) -> Result<(), TooComplex> {
+        self.too_many |= self.found.len() >= self.max;
+        if self.too_many {
+            return Err(TooComplex);
+        }
+        self.found.push(edit);
+        Ok(())
+    }
 }
 
 /// Bytes of layer 0 and their replacement.
@@ -55,14 +74,26 @@ struct Edit {
 
 impl<'a> Text<'a> {
     pub(super) fn new(text: &'a [u8], syntax: Syntax) -> Self {
+        Self::within(text, syntax, Bounds::USUAL)
+    }
+
+    /// A text that is too complex if these bounds don't suffice.
+    pub(super) fn within(text: &'a [u8], syntax: Syntax, bounds: Bounds) -> Self {
         let plain = is_plain(text);
-        let layers = if plain { Layers::plain(text) } else { Layers::new(text, Escapes::Any) };
-        Self { layers, syntax, plain, own: 0..usize::MAX, edits: Vec::new(), too_complex: false }
+        let layers = if plain { Layers::plain(text, bounds) } else { Layers::new(text, Escapes::Any, bounds) };
+        let edits = Edits { found: Vec::new(), max: bounds.edits, too_many: false };
+        let too_complex = layers.is_too_complex();
+        Self { layers, syntax, plain, own: 0..usize::MAX, edits, too_complex }
     }
 
     /// A piece of a longer text, of which only names in `own` are looked for.
-    pub(super) fn piece(text: &'a [u8], syntax: Syntax, own: Range<usize>) -> Self {
-        Self { own, ..Self::new(text, syntax) }
+    pub(super) fn piece(text: &'a [u8], syntax: Syntax, own: Range<usize>, bounds: Bounds) -> Self {
+        Self { own, ..Self::within(text, syntax, bounds) }
+    }
+
+    /// What is left of the bounds for escapes and findings.
+    pub(super) fn left(&self) -> Bounds {
+        Bounds { edits: self.edits.max.saturating_sub(self.edits.found.len()), ..self.layers.left() }
     }
 
     /// Whether this is the place of a name that is looked for here.
@@ -72,12 +103,12 @@ impl<'a> Text<'a> {
 
     /// Whether searching would take too long; nothing of the text may be kept then.
     pub(super) fn is_too_complex(&self) -> bool {
-        self.too_complex
+        self.too_complex || self.edits.too_many
     }
 
     /// Whether any secret was found.
     pub(super) fn has_secrets(&self) -> bool {
-        self.too_complex || !self.edits.is_empty()
+        self.is_too_complex() || !self.edits.found.is_empty()
     }
 
     /// Finds secrets by name, position and form, and learns the tokens among them.
@@ -108,13 +139,19 @@ impl<'a> Text<'a> {
             for (start, end) in shaped(text) {
                 let pseudonym = secrets.learn(&text[start..end]);
                 let (start, end) = layers.position(layer, start, end);
-                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
+                if edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None }).is_err() {
+                    return;
+                }
             }
         }
     }
 
     /// Finds every known secret, wherever it occurs.
     pub(super) fn find_values(&mut self, secrets: &Secrets) {
+        // Nothing of it is kept.
+        if self.is_too_complex() {
+            return;
+        }
         let Self { layers, edits, syntax, too_complex, .. } = self;
         for layer in 0..layers.count() {
             layers.visit(layer);
@@ -130,14 +167,20 @@ impl<'a> Text<'a> {
                     0 => layers.whole_escapes(start, end),
                     _ => layers.position(layer, start, end),
                 };
-                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
+                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None })
             });
             *too_complex |= searched.is_err();
+            if *too_complex {
+                return;
+            }
         }
     }
 
     /// Finds the prefix of a secret at the very end of a truncated text.
     pub(super) fn find_prefix_at_end(&mut self, secrets: &Secrets) {
+        if self.is_too_complex() {
+            return;
+        }
         let (whole, form) = (self.layers.text(0).len(), secrets.form());
         for layer in 0..self.layers.count() {
             self.layers.visit(layer);
@@ -145,7 +188,7 @@ impl<'a> Text<'a> {
             let known = secrets.prefix_at_end(text);
             if let Some(start) = known.into_iter().chain(form.and_then(|form| form::prefix_at_end(form, text))).min() {
                 let (start, _) = self.layers.position(layer, start, text.len());
-                self.edits.push(Edit { start, end: whole, pseudonym: None, quoted_in: None });
+                self.edits.found.push(Edit { start, end: whole, pseudonym: None, quoted_in: None });
             }
         }
     }
@@ -153,7 +196,7 @@ impl<'a> Text<'a> {
     /// Drops the edits that only cover earlier pseudonyms, with any adjacent characters taken for part of the value.
     pub(super) fn keep_pseudonyms(&mut self) {
         let text = self.layers.text(0);
-        self.edits.retain(|edit| {
+        self.edits.found.retain(|edit| {
             // In a URL, the prefix before the colon is taken for a user name.
             let prefix = if text[..edit.start].ends_with(PREFIX) { PREFIX.len() } else { 0 };
             !is_replaced(&text[edit.start - prefix..edit.end])
@@ -163,7 +206,7 @@ impl<'a> Text<'a> {
     /// Releases the decoded layers, which may take twice the memory of the text, if nothing was found in them. Nothing more
     /// may be searched for.
     pub(super) fn release(&mut self) {
-        if self.edits.is_empty() && !self.too_complex {
+        if !self.has_secrets() {
             self.layers.release();
         }
     }
@@ -175,17 +218,19 @@ impl<'a> Text<'a> {
 
     /// The text with all findings replaced; `None` if there are none.
     pub(super) fn redacted(&mut self) -> Option<Bytes> {
-        if self.edits.is_empty() {
+        if self.edits.found.is_empty() {
             return None;
         }
-        self.edits.sort_unstable_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end), edit.quoted_in.is_none()));
+        self.edits
+            .found
+            .sort_unstable_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end), edit.quoted_in.is_none()));
         let text = self.layers.text(0);
         let begins_json = |byte: &u8| matches!(byte, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9');
         let is_json = self.syntax == Syntax::Json && text.trim_ascii_start().first().is_some_and(begins_json);
         let mut quotes = Quotes { text, at: 0, inside: false };
         let mut redacted = Vec::with_capacity(text.len() + 16);
         let mut copied = 0;
-        let mut edits = std::mem::take(&mut self.edits).into_iter().peekable();
+        let mut edits = std::mem::take(&mut self.edits.found).into_iter().peekable();
         while let Some(mut edit) = edits.next() {
             if is_json && edit.quoted_in.is_none() && edit.pseudonym.is_some() {
                 quotes.widen_to_number(&mut edit, copied);
@@ -207,6 +252,9 @@ impl<'a> Text<'a> {
     pub(super) fn find_values_of(&mut self, names: &Names, secrets: &mut Secrets) {
         let Self { layers, edits, syntax, own, .. } = self;
         for found_in in 0..layers.count() {
+            if edits.too_many {
+                return;
+            }
             layers.visit(found_in);
             let layers = &*layers;
             // The end of the latest value in each layer: a name inside it is replaced with it, and following each one to its
@@ -214,7 +262,7 @@ impl<'a> Text<'a> {
             let mut latest = [[0; Layers::MAX]; 2];
             names.find(layers.text(found_in), |name| {
                 let covered = &mut latest[usize::from(name.kind == Kind::Field)];
-                if !Self::is_own(layers, own, found_in, name.start) {
+                if edits.too_many || !Self::is_own(layers, own, found_in, name.start) {
                     return;
                 }
                 let context = Context::of(layers.text(found_in), &name, *syntax);
@@ -256,7 +304,8 @@ impl<'a> Text<'a> {
                 };
                 let (start, end) = layers.position(layer, value.start, value.end);
                 let quoted_in = (value.form == Form::Json).then_some(layer);
-                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in });
+                // One more name does nothing then.
+                let _ = edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in });
             });
         }
     }
@@ -293,7 +342,9 @@ impl<'a> Text<'a> {
                 // Passwords are short enough to guess.
                 let pseudonym = secrets.keyed(&content);
                 let (start, end) = layers.position(layer, start, at);
-                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
+                if edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None }).is_err() {
+                    return;
+                }
             }
         }
     }
@@ -303,15 +354,18 @@ impl<'a> Text<'a> {
         let Some(form) = secrets.form() else { return };
         let Self { layers, edits, own, .. } = self;
         for layer in 0..layers.count() {
+            if edits.too_many {
+                return;
+            }
             layers.visit(layer);
             let text = layers.text(layer);
             form::tokens(form, text, |start, end| {
-                if !Self::is_own(layers, own, layer, start) {
+                if edits.too_many || !Self::is_own(layers, own, layer, start) {
                     return;
                 }
                 let pseudonym = secrets.learn(&text[start..end]);
                 let (start, end) = layers.position(layer, start, end);
-                edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
+                let _ = edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
             });
         }
     }
@@ -321,7 +375,7 @@ impl<'a> Text<'a> {
         let token = &text[start..];
         if !token.is_empty() && !is_pseudonym(token) {
             let (end, pseudonym) = (text.len(), secrets.learn(token));
-            self.edits.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
+            self.edits.found.push(Edit { start, end, pseudonym: Some(pseudonym), quoted_in: None });
         }
     }
 }
@@ -467,6 +521,26 @@ mod tests {
         ] {
             let shown = redacted(text);
             assert!(!shown.contains(secret) && !shown.contains("abc"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn regression_a_text_full_of_secrets_took_seconds_and_hundreds_of_megabytes() {
+        let bounds = Bounds { edits: 1000, ..Bounds::USUAL };
+        let names = Names::tokens_and(&SAMPLE, &[]);
+        let mut secrets = Secrets::default().with_form(SAMPLE.token_form);
+        secrets.learn(b"a-token-known-before");
+        let digits = "0123456789abcdef0123456789abcdef-0123456789abcdef0123456789abcde,";
+        for secret in [r#""apikey":"a","#, "://a:b@", "https://a:b@\\n", "a-token-known-before ", digits] {
+            for (count, is_too_complex) in [(100, false), (20_000, true)] {
+                let text = secret.repeat(count);
+                let mut found = Text::within(text.as_bytes(), Syntax::Json, bounds);
+                found.find_named(&names, &mut secrets);
+                found.find_shaped(&mut secrets);
+                found.find_values(&secrets);
+                assert_eq!((found.is_too_complex(), found.has_secrets()), (is_too_complex, true), "{secret}");
+                assert!(found.edits.found.len() <= 1000, "{secret}: {}", found.edits.found.len());
+            }
         }
     }
 

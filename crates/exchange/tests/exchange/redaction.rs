@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use nightaudit_exchange::{
     Capture, CapturedBody, CapturedEnvelope, CapturedRequest, CapturedResponse, Digest, Exchange, Failure, FailureKind,
-    Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, chain,
+    Head, Outcome, Pseudonym, PseudonymKey, Redactor, SessionId, Withheld, chain,
 };
 use proptest::prelude::*;
 
@@ -328,6 +328,27 @@ fn a_partial_token_at_a_truncated_end_is_removed() {
     assert_eq!((body.sha256, body.truncated), (Digest([7; 32]), true));
     assert_eq!(text(&cut(format!("{{\"Echo\":\"{beginning}")).bytes), "{\"Echo\":\"");
     assert_eq!(text(&cut(format!("{{\"Echo\":\"\\u0043{}\\u00", &beginning[1..])).bytes), "{\"Echo\":\"");
+}
+
+#[test]
+fn regression_a_small_body_that_unfolds_was_searched_in_full() {
+    let bomb = |length: usize| {
+        let start = format!("{{\"AccessToken\":\"kQ7own-secret.Token_4242\",\"x\":\"{}", "a".repeat(2 << 20));
+        gzip(&[start.as_bytes(), &vec![b'k'; length]].concat())
+    };
+    for coding in ["gzip", ""] {
+        for (length, withheld) in [(1 << 20, None), (8 << 20, Some(Withheld::TooComplex))] {
+            let mut capture = capture(b"{}", &bomb(length));
+            capture.request.body = CapturedBody::whole(bomb(length).into());
+            capture.request.head = head("POST / HTTP/1.1", &[("Content-Encoding", coding)]);
+            let quoted = &[("Content-Encoding", coding), ("X-Echo", "of kQ7own-secret.Token_4242")];
+            capture.response.as_mut().unwrap().head = head("HTTP/1.1 200 OK", quoted);
+            let recorded = exchange(capture);
+            let response = recorded.response.unwrap();
+            assert_eq!((recorded.request.body.withheld, response.body.withheld), (withheld, withheld), "{coding}");
+            assert_eq!(response.headers[1].value, format!("of {}", pseudonym("kQ7own-secret.Token_4242")));
+        }
+    }
 }
 
 #[test]

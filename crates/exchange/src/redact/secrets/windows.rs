@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
+use crate::redact::bounds::TooComplex;
+
 /// Window size in bytes.
 const WINDOW: usize = 8;
 /// Search strides: for a few long texts, and for all others. Each text contributes as many windows as the stride.
@@ -15,10 +17,6 @@ const END: u32 = u32::MAX;
 const MIN_BUCKETS: usize = 1 << 12;
 /// Filter bits per bucket.
 const FILTER_BITS: usize = 16;
-
-/// The search budget for a text of this length is exhausted: it was made to be slow.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::redact) struct TooComplex;
 
 /// A table of eight-byte windows such that checking every `stride`-th window of a text meets at least one of any
 /// occurrence.
@@ -80,11 +78,12 @@ impl Windows {
         values.filter(|value| !value.is_empty()).for_each(|value| self.put(value));
     }
 
-    /// Calls `verify` with each position in `searched` where a text may start; it returns the end of an actual match.
+    /// Calls `verify` with each position in `searched` where a text may start; it returns the end of an actual match, or that
+    /// there are too many.
     pub(super) fn search(
         &self,
         searched: &[u8],
-        mut verify: impl FnMut(usize) -> Option<usize>,
+        mut verify: impl FnMut(usize) -> Result<Option<usize>, TooComplex>,
     ) -> Result<(), TooComplex> {
         if self.entries.is_empty() {
             return Ok(());
@@ -104,7 +103,7 @@ impl Windows {
                         && let Some(start) = at.checked_sub(usize::from(*offset))
                     {
                         left = left.checked_sub(1).ok_or(TooComplex)?;
-                        if let Some(end) = verify(start) {
+                        if let Some(end) = verify(start)? {
                             next = next.max(end.next_multiple_of(self.stride));
                         }
                     }
