@@ -112,9 +112,10 @@ impl From<SessionError> for ApiError {
         let status = match error {
             SessionError::NotFound(_) => StatusCode::NOT_FOUND,
             SessionError::Gone { .. } => StatusCode::GONE,
-            SessionError::Ambiguous { .. } | SessionError::Recording(_) | SessionError::Current { .. } => {
-                StatusCode::CONFLICT
-            }
+            SessionError::Ambiguous { .. }
+            | SessionError::Recording(_)
+            | SessionError::Importing(_)
+            | SessionError::Current { .. } => StatusCode::CONFLICT,
             SessionError::Name(_) | SessionError::Declaration(_) => StatusCode::BAD_REQUEST,
             // This console serves a read-only log.
             SessionError::ReadOnly => StatusCode::CONFLICT,

@@ -170,6 +170,9 @@ pub enum SessionError {
     /// The session is being recorded.
     #[error("session `{0}` is being recorded: end it first")]
     Recording(String),
+    /// The session is being imported.
+    #[error("session `{0}` is being imported: delete it once the import has ended")]
+    Importing(String),
     /// The session is being recorded, and can't be ended because the log can't be written.
     #[error(
         "session `{name}` is being recorded, and can't be ended while the log can't be written ({cause}): delete \

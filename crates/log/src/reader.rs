@@ -194,7 +194,8 @@ pub trait ManageSessions: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Recording`] for the current session; otherwise if it doesn't exist or can't be deleted.
+    /// [`SessionError::Recording`] for the current session, [`SessionError::Importing`] for one of a running import;
+    /// otherwise if it doesn't exist or can't be deleted.
     fn delete_session(&self, which: &str) -> Result<Session, SessionError>;
 }
 

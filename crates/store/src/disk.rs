@@ -212,6 +212,16 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<
     disk.sync_dir(path.parent().unwrap_or(path))
 }
 
+/// Writes a small file and removes it, to see whether the folder can be written.
+pub(crate) fn probe(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    const SIZE: usize = 64 << 10;
+    let path = dir.join("probe.new");
+    let file = disk.open(&path)?;
+    let written = file.write_at(&[0; SIZE], 0).and_then(|()| file.sync());
+    disk.remove_file(&path)?;
+    written
+}
+
 /// The error for a file that is no longer where it was opened.
 pub(crate) fn gone(path: &Path) -> io::Error {
     let message = format!(

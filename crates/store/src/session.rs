@@ -94,7 +94,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Recording`] for the current session; otherwise if it doesn't exist or can't be deleted.
+    /// [`SessionError::Recording`] for the current session, [`SessionError::Importing`] for one of a running import;
+    /// otherwise if it doesn't exist or can't be deleted.
     pub fn delete_session(&self, which: &str) -> Result<Session, SessionError> {
         let which = which.to_owned();
         self.rescue(move |writer| writer.delete_session(&which))

@@ -23,6 +23,7 @@ use self::{active::Active, pending::Pending, watched::Watched};
 use crate::{
     block::Packer,
     config::{Keeper, OnFailure, StoreConfig},
+    disk,
     pipeline::{Completion, Report},
     records::{Records, SessionTail},
     shared::Shared,
@@ -117,8 +118,6 @@ pub(crate) struct Writer {
     watched: Watched,
     /// When the quota was last checked.
     quota_checked: Instant,
-    /// Whether the writer is retrying; rescues run meanwhile.
-    retrying: bool,
 }
 
 impl Writer {
@@ -159,7 +158,6 @@ impl Writer {
             gone: false,
             watched: Watched::default(),
             quota_checked: Instant::now(),
-            retrying: false,
             shared,
         })
     }
@@ -213,11 +211,24 @@ impl Writer {
                 self.gone = false;
                 self.succeeded();
             }
-            Ok(()) => {}
+            Ok(()) => self.probe(),
             Err(error) => {
                 self.gone = true;
                 self.failed(&error);
             }
+        }
+    }
+
+    /// Tries to write after a failure that nothing retries: no request is let through that would find out. Exchanges
+    /// that wait for the disk are retried elsewhere, and hold this thread meanwhile.
+    fn probe(&mut self) {
+        if self.shared.failing.borrow().is_none() || self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        let journal = self.shared.journal.get().map_or(Ok(()), |journal| journal.probe());
+        match journal.and_then(|()| disk::probe(&*self.shared.disk, &self.shared.dir)).and_then(|()| self.save()) {
+            Ok(()) => self.succeeded(),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -284,10 +295,7 @@ impl Writer {
                 }
                 Err(error) => self.failed(&error),
             }
-            self.retrying = true;
-            let made_room = self.run_rescues();
-            self.retrying = false;
-            if made_room {
+            if self.run_rescues() {
                 continue;
             }
             if self.shared.on_failure == OnFailure::Forward {

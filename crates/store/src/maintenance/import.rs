@@ -150,10 +150,12 @@ impl Log {
         match finished {
             Ok(()) => Ok(imported),
             Err(error) => {
-                for session in imported.sessions {
-                    // They were created by this call; if the disk fails they stay, and the next start shows them.
-                    let _ = self.delete_session(&session.to_string());
-                }
+                let created = imported.sessions;
+                // If the log is closed, the next import undoes this one.
+                let _ = self.rescue(move |writer| {
+                    writer.undo_import(&created);
+                    Ok(())
+                });
                 Err(error)
             }
         }
@@ -250,10 +252,7 @@ impl Log {
     }
 
     fn append(&self, exchanges: Vec<Exchange>) -> Result<(), ImportError> {
-        Ok(self.control(move |writer| match writer.append_or_fail(exchanges) {
-            true => Ok(()),
-            false => Err(writer.failure().map_or(SessionError::ReadOnly, SessionError::Store)),
-        })?)
+        Ok(self.control(move |writer| writer.append_or_fail(exchanges))?)
     }
 
     fn finish_import(&self, sessions: &BTreeMap<SessionId, Session>) -> Result<(), ImportError> {

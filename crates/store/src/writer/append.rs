@@ -1,13 +1,13 @@
 //! Writing batches to segments.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     mem,
     sync::{Arc, atomic::Ordering},
 };
 
 use nightaudit_exchange::{Exchange, SessionId};
-use nightaudit_log::Position;
+use nightaudit_log::{Position, SessionError};
 
 use super::{Writer, active::Active, pending::Pending};
 use crate::{
@@ -156,16 +156,22 @@ impl Writer {
         self.append_at(exchanges, self.shared.stamp())
     }
 
-    /// As [`append`](Self::append), for a caller that can start over: nothing is retried or counted as lost. Returns
-    /// whether all were written.
-    pub(crate) fn append_or_fail(&mut self, exchanges: Vec<Exchange>) -> bool {
+    /// As [`append`](Self::append), for a caller that can start over: nothing is retried or counted as lost. An error
+    /// says why not all were written.
+    pub(crate) fn append_or_fail(&mut self, exchanges: Vec<Exchange>) -> Result<(), SessionError> {
         let due = exchanges.len() as u64;
+        let sessions: BTreeSet<SessionId> = exchanges.iter().map(|exchange| exchange.session).collect();
         let lost = self.shared.lost.load(Ordering::Relaxed);
         let gave_up = mem::replace(&mut self.no_retry, true);
         let written = self.append(exchanges);
         self.no_retry = gave_up;
         self.shared.lost.store(lost, Ordering::Relaxed);
-        written == due
+        if written == due {
+            return Ok(());
+        }
+        let gone = sessions.into_iter().find(|session| !self.exists(*session));
+        let gone = gone.map(|session| SessionError::NotFound(session.to_string()));
+        Err(gone.unwrap_or_else(|| self.failure().map_or(SessionError::ReadOnly, SessionError::Store)))
     }
 
     /// As [`append`](Self::append), with this stamp, which must be above all others.
@@ -177,8 +183,13 @@ impl Writer {
             groups.entry(exchange.session).or_default().push(exchange);
         }
         for (session, exchanges) in groups {
-            if !self.retry(&mut |writer| writer.reopen(session)) {
+            if !self.retry(&mut |writer| if writer.exists(session) { writer.reopen(session) } else { Ok(()) }) {
                 self.count_dropped(Some(session), exchanges.len());
+                continue;
+            }
+            if !self.exists(session) {
+                // Its folder can't be opened again, and to keep trying would stop everything else.
+                self.drop_deleted(session, exchanges.len());
                 continue;
             }
             let Some((_, last)) = self.active.get(&session).map(Active::reached) else { continue };

@@ -366,12 +366,27 @@ impl Writer {
                 None => SessionError::Recording(name),
             });
         }
-        // The running import still needs it.
-        if self.retrying && seen.importing {
-            return Err(SessionError::Recording(seen.name));
+        if self.is_being_imported(session) {
+            return Err(SessionError::Importing(seen.name));
         }
         self.delete(session).map_err(failed)?;
         Ok(seen)
+    }
+
+    /// Whether a running import still needs the session.
+    fn is_being_imported(&self, session: SessionId) -> bool {
+        let is_marked = self.shared.sessions().get(&session).is_some_and(|entry| entry.meta.importing.is_some());
+        is_marked && !self.unfinished.contains(&session)
+    }
+
+    /// Deletes the sessions of an import that failed. Those that can't be deleted are left to the next import.
+    pub(crate) fn undo_import(&mut self, sessions: &[SessionId]) {
+        for session in sessions {
+            if let Err(error) = self.delete(*session) {
+                tracing::warn!(%error, %session, "a session whose import failed can't be deleted");
+                self.unfinished.push(*session);
+            }
+        }
     }
 
     /// Stops reporting a session that is gone as missing.
@@ -422,9 +437,16 @@ impl Writer {
     }
 
     fn ended_before(&self, instant: Timestamp) -> Vec<SessionId> {
-        let idle = |entry: &Entry| !self.retrying || entry.meta.importing.is_none();
-        let old = |entry: &Entry| idle(entry) && entry.meta.ended.is_some_and(|ended| ended < instant);
-        self.shared.sessions().values().filter(|entry| old(entry)).map(|entry| entry.meta.id).collect()
+        self.deletable(|entry| entry.meta.ended.is_some_and(|ended| ended < instant))
+    }
+
+    /// The sessions to which this applies, without those that a running import still needs.
+    fn deletable(&self, applies: impl Fn(&Entry) -> bool) -> Vec<SessionId> {
+        let chosen: Vec<SessionId> = {
+            let sessions = self.shared.sessions();
+            sessions.values().filter(|entry| applies(entry)).map(|entry| entry.meta.id).collect()
+        };
+        chosen.into_iter().filter(|session| !self.is_being_imported(*session)).collect()
     }
 
     fn delete_all(&mut self, sessions: Vec<SessionId>) -> Result<Deleted, SessionError> {
@@ -462,13 +484,10 @@ impl Writer {
         }
         let Some(max_size) = self.max_size else { return };
         loop {
-            let ended: Vec<_> = {
-                let sessions = self.shared.sessions();
-                if sessions.values().map(|entry| entry.bytes).sum::<u64>() <= max_size {
-                    return;
-                }
-                sessions.values().filter(|entry| entry.meta.ended.is_some()).map(|entry| entry.meta.id).collect()
-            };
+            if self.shared.sessions().values().map(|entry| entry.bytes).sum::<u64>() <= max_size {
+                return;
+            }
+            let ended = self.deletable(|entry| entry.meta.ended.is_some());
             let Some(oldest) = ended.iter().copied().find(|session| !self.is_held(*session)) else {
                 if !ended.is_empty() {
                     tracing::warn!(

@@ -1,12 +1,12 @@
 //! Check, compaction, deletion and import.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use nightaudit_exchange::{Body, Exchange, Filter, Header, Timestamp};
 use nightaudit_store::{ImportError, Keeper, Log, Query, StoreConfig};
 
 use crate::{
-    disks::{blocks, segments},
+    disks::{TestDisk, blocks, segments},
     support::{ACCESS, capture, config, ndjson, record, record_all},
 };
 
@@ -225,4 +225,101 @@ fn regression_tokens_in_an_imported_file_were_stored() {
         assert!(!meta.contains(ACCESS), "{meta}");
     }
     assert!(!fs::read_to_string(data.join("ledger")).unwrap().contains(ACCESS));
+}
+
+/// The lines of an export of so many exchanges, and the log they are from.
+fn exported(dir: &std::path::Path, numbers: std::ops::Range<u64>) -> (Vec<String>, Log) {
+    let log = Log::open(config(dir)).unwrap();
+    record(&log, numbers);
+    let lines = all(&log).iter().map(|exchange| serde_json::to_string(exchange).unwrap()).collect();
+    (lines, log)
+}
+
+#[test]
+fn regression_deleting_a_session_that_was_being_imported_stopped_all_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lines, from) = exported(&dir.path().join("from"), 0..700);
+    let (text, session) = (lines.join("\n"), from.sessions()[0].id);
+    for how in ["by its id", "by age", "by the quota"] {
+        let max_size = (how == "by the quota").then_some(1);
+        let small =
+            StoreConfig { session: Some("now".into()), max_size, segment_size: 4000, ..config(&dir.path().join(how)) };
+        let log = Log::open(small).unwrap();
+        record(&log, 5000..5001);
+        let meanwhile = |read: usize| match how {
+            _ if read != 600 => {}
+            "by its id" => {
+                let refused = log.delete_session(&session.to_string()).unwrap_err().to_string();
+                assert!(refused.contains("is being imported"), "{refused}");
+            }
+            "by age" => {
+                let all_ended = Timestamp::from_micros(i64::MAX);
+                assert_eq!(log.delete_older_than(all_ended).unwrap().sessions, []);
+            }
+            _ => record(&log, 6000..6050),
+        };
+        let exchanges = ndjson(text.as_bytes()).enumerate().map(|(read, exchange)| {
+            meanwhile(read);
+            exchange
+        });
+        assert_eq!(log.import(exchanges).unwrap().exchanges, 700, "{how}");
+        assert_eq!(log.status().failing, None, "{how}");
+        assert_eq!(log.session(&session.to_string()).unwrap().exchanges, 700, "{how}");
+        record(&log, 7000..7001);
+        assert!(log.check(&mut |_| {}).unwrap().is_whole(), "{how}");
+    }
+}
+
+#[test]
+fn regression_an_import_whose_folder_was_removed_stopped_all_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lines, from) = exported(&dir.path().join("from"), 0..700);
+    let (text, session) = (lines.join("\n"), from.sessions()[0].id);
+    let data = dir.path().join("data");
+    let log = Log::open(StoreConfig { session: Some("now".into()), ..config(&data) }).unwrap();
+    let exchanges = ndjson(text.as_bytes()).enumerate().map(|(read, exchange)| {
+        if read == 600 {
+            fs::remove_dir_all(data.join("sessions").join(session.to_string())).unwrap();
+        }
+        exchange
+    });
+    assert!(log.import(exchanges).is_err());
+    while log.status().failing.is_some() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    record(&log, 7000..7001);
+    assert_eq!((log.missing(), log.sessions().len()), (vec![], 1));
+    // It can be imported again.
+    assert_eq!(log.import(ndjson(text.as_bytes())).unwrap().exchanges, 700);
+    drop(log);
+    assert!(Log::open(config(&data)).unwrap().check(&mut |_| {}).unwrap().is_whole());
+}
+
+#[test]
+fn regression_after_an_import_that_the_disk_failed_nothing_was_recorded_until_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lines, _from) = exported(&dir.path().join("from"), 0..700);
+    let text = lines.join("\n");
+    let disk = TestDisk::default();
+    let small =
+        StoreConfig { session: Some("now".into()), disk: Arc::new(disk.clone()), ..config(&dir.path().join("data")) };
+    let log = Log::open(small).unwrap();
+    record(&log, 5000..5001);
+    let exchanges = ndjson(text.as_bytes()).enumerate().map(|(read, exchange)| {
+        if read == 600 {
+            disk.fail(Some(28));
+        }
+        exchange
+    });
+    let refused = log.import(exchanges).unwrap_err().to_string();
+    assert!(refused.contains("No space left"), "{refused}");
+    disk.fail(None);
+    // On failure the test hangs until its time limit.
+    while log.status().failing.is_some() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    record(&log, 7000..7001);
+    // What is left of the import is undone by the next one.
+    assert_eq!(log.import(ndjson(text.as_bytes())).unwrap().exchanges, 700);
+    assert!(log.check(&mut |_| {}).unwrap().is_whole());
 }
