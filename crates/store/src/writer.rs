@@ -205,7 +205,11 @@ impl Writer {
         if let Some(journal) = self.shared.journal.get().filter(|_| self.shared.is_journal_failing.load(Relaxed)) {
             self.shared.note_journal(journal.probe().as_ref().map(|_| ()));
         }
-        self.check_sessions();
+        // While the whole data folder is away, no session is given up.
+        if self.check_folder().is_ok() {
+            self.give_up_lost();
+            self.check_sessions();
+        }
         match self.check_paths() {
             Ok(()) if self.gone => {
                 self.gone = false;
@@ -264,10 +268,10 @@ impl Writer {
     fn find(&mut self, name: Option<&str>) -> Option<SessionTail> {
         let mut found = None;
         self.retry(&mut |writer| {
-            let session = match name {
-                Some(name) => writer.named_by_exchange(name)?,
-                None => writer.current()?,
-            };
+            let mut session = writer.session_of(name)?;
+            if writer.lose_if_gone(session) {
+                session = writer.session_of(name)?;
+            }
             writer.reopen(session)?;
             found = Some(session);
             Ok(())
@@ -277,6 +281,14 @@ impl Writer {
         let packed = self.pending.get(&session).and_then(Pending::reached);
         let (_, last) = packed.or_else(|| Some(self.active.get(&session)?.reached()))?;
         Some(SessionTail { session, name, last })
+    }
+
+    /// The session of exchanges that name this one, started if there is none.
+    fn session_of(&mut self, name: Option<&str>) -> io::Result<SessionId> {
+        match name {
+            Some(name) => self.named_by_exchange(name),
+            None => self.current(),
+        }
     }
 
     /// Retries `work` until it succeeds, or gives up as configured. Returns whether it succeeded.

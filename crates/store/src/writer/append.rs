@@ -28,6 +28,10 @@ impl Writer {
     pub(super) fn pack(&mut self, mut records: Records) {
         let session = records.session;
         if !self.exists(session) {
+            // It may have been given up since these were encoded.
+            self.retry(&mut |writer| writer.take_back(session));
+        }
+        if !self.exists(session) {
             return self.drop_deleted(session, records.rows.len());
         }
         if !self.pending.contains_key(&session) {
@@ -110,7 +114,7 @@ impl Writer {
         self.turn += 1;
         for (session, mut pending) in mem::take(&mut self.pending) {
             let written = self.retry(&mut |writer| match writer.exists(session) {
-                true => writer.write(session, &mut pending.bytes),
+                true => writer.write_on(session, &mut pending.bytes),
                 false => Ok(()),
             });
             let mut bytes = mem::take(&mut pending.bytes);

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::PoisonError};
 
-use nightaudit_exchange::{Digest, SessionId, chain};
+use nightaudit_exchange::{Digest, SessionId};
 
 use super::{Writer, active::Active};
 use crate::{
@@ -44,6 +44,10 @@ impl Writer {
             self.leave(oldest)?;
             self.active.remove(&oldest);
         }
+        if self.goes_on_without_files(session) && !self.is_there(session, 0) {
+            self.restore_folder(session)?;
+            self.find_lost(session)?;
+        }
         let active = self.open(session)?;
         self.active.insert(session, active);
         Ok(())
@@ -52,12 +56,15 @@ impl Writer {
     /// Opens the last segment of a session, or starts its first.
     fn open(&self, session: SessionId) -> io::Result<Active> {
         let folder = self.shared.folder(session);
-        let Some(number) = segment::list(&folder)?.pop() else {
-            return self.begin(session, 1, chain::genesis(session), 0);
-        };
-        let path = segment::path(&folder, number);
+        let number = segment::list(&folder)?.pop();
         let (hash, last) = self.shared.reached(session)?;
         let known = self.shared.index.listings().get(&session).and_then(|listing| listing.segments.last().copied());
+        if let Some(known) = known.filter(|known| Some(known.number) > number) {
+            // The place of one that is gone is left to its copy.
+            return self.begin(session, known.number + 1, hash, last);
+        }
+        let Some(number) = number else { return self.begin(session, 1, hash, last) };
+        let path = segment::path(&folder, number);
         let file = fs::File::open(&path)?;
         let length = file.metadata()?.len();
         if segment::is_sealed(&file, length, Salt::new(session, number))? {
@@ -70,18 +77,23 @@ impl Writer {
         });
         let known = known.filter(|known| known.number == number && is_whole);
         match (Header::read(&file), known) {
-            (Ok(header), Some(known)) if known.length >= HEADER as u64 => Ok(Active {
-                file: self.shared.disk.open(&path)?,
-                path,
-                number,
-                generation: header.generation,
-                end: known.length,
-                space: length,
-                dirty: known.length != length,
-                hash,
-                last,
-                turn: self.turn,
-            }),
+            // It may have been replaced by an older copy, which is left as it is.
+            (Ok(header), Some(known))
+                if known.generation == header.generation && (HEADER as u64..=length).contains(&known.length) =>
+            {
+                Ok(Active {
+                    file: self.shared.disk.open(&path)?,
+                    path,
+                    number,
+                    generation: header.generation,
+                    end: known.length,
+                    space: length,
+                    dirty: known.length != length,
+                    hash,
+                    last,
+                    turn: self.turn,
+                })
+            }
             // Don't append to a segment that can't be read to its end, or that never had a complete block.
             _ if is_whole && (length <= HEADER as u64 || !segment::is_begun(&file, length)?) => {
                 self.begin(session, number, hash, last)
@@ -91,7 +103,7 @@ impl Writer {
     }
 
     /// Starts a segment.
-    fn begin(&self, session: SessionId, number: u32, hash: Digest, last: u64) -> io::Result<Active> {
+    pub(super) fn begin(&self, session: SessionId, number: u32, hash: Digest, last: u64) -> io::Result<Active> {
         let folder = self.shared.folder(session);
         let path = segment::path(&folder, number);
         let file = self.shared.disk.open(&path)?;
@@ -113,17 +125,17 @@ impl Writer {
         Ok(Active { path, file, number, generation, end, space: end, dirty: false, hash, last, turn: self.turn })
     }
 
-    /// Checks that all files being written are still where they were opened.
+    /// Checks that the files that everything waits for are still where they were opened.
     pub(super) fn check_paths(&self) -> io::Result<()> {
+        self.check_folder()?;
+        let current = self.current.and_then(|current| self.active.get(&current));
+        current.map_or(Ok(()), |active| there(active.is_there(), &self.shared.shown(&active.path)))
+    }
+
+    /// Checks that the data folder is where it was.
+    pub(super) fn check_folder(&self) -> io::Result<()> {
         let shared = &self.shared;
-        let there = |is_there: io::Result<bool>, path: &Path| match is_there {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(disk::gone(path)),
-            Err(error) => Err(error),
-        };
-        for active in self.active.values() {
-            there(active.is_there(), &shared.shown(&active.path))?;
-        }
+        there(disk::exists(&shared.dir.join("sessions")), Path::new("sessions"))?;
         if let Some(journal) = shared.journal.get() {
             there(journal.is_there(), Path::new("journal"))?;
         }
@@ -132,6 +144,14 @@ impl Writer {
             there(ledger.is_there(), Path::new(ledger::FILE))?;
         }
         Ok(())
+    }
+
+    /// Writes packed blocks of a session, also if its last segment was deleted or moved since the last ones.
+    pub(super) fn write_on(&mut self, session: SessionId, bytes: &mut Vec<u8>) -> io::Result<()> {
+        if self.is_lost(session) && self.goes_on_without_files(session) {
+            self.begin_again(session)?;
+        }
+        self.write(session, bytes)
     }
 
     /// Writes packed blocks after the last one. `bytes` is left unchanged.
@@ -208,4 +228,8 @@ impl Writer {
         active.trim()?;
         active.file.sync()
     }
+}
+
+fn there(is_there: io::Result<bool>, path: &Path) -> io::Result<()> {
+    if is_there? { Ok(()) } else { Err(disk::gone(path)) }
 }

@@ -395,6 +395,7 @@ impl Writer {
         let seen = seen.ok_or_else(|| SessionError::NotFound(session.to_string()))?;
         self.shared.note([Note::deleted(session)], true).map_err(failed)?;
         self.shared.vanished().remove(&session);
+        self.watched.lost.remove(&session);
         Ok(seen)
     }
 

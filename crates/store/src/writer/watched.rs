@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use nightaudit_exchange::SessionId;
 
+use crate::meta::Meta;
+
 /// The progress of the checks, and their findings.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
@@ -11,6 +13,8 @@ pub(super) struct Watched {
     pub(super) at: Option<SegmentKey>,
     /// Segments known to be gone, with the sequence numbers of their exchanges.
     pub(super) gone: BTreeMap<SegmentKey, Vec<(u64, u64)>>,
+    /// Open sessions whose folder is gone.
+    pub(super) lost: BTreeMap<SessionId, Meta>,
 }
 
 impl Watched {

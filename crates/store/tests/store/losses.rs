@@ -561,3 +561,41 @@ fn regression_sessions_that_were_deleted_one_after_another_were_called_missing()
     drop(log);
     assert_eq!(Log::open(config(&last)).unwrap().missing(), []);
 }
+
+#[test]
+fn regression_a_removed_folder_of_an_open_session_that_was_not_the_current_one_stopped_all_recording() {
+    for (what, is_noticed) in [("folder", true), ("folder", false), ("segment", true), ("segment", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, aside) = (dir.path().join("data"), dir.path().join("aside"));
+        let log = Log::open(config(&data)).unwrap();
+        record(&log, 0..3);
+        record_all(&log, (100..103).map(|number| of("suite", number)));
+        let folder = data.join("sessions").join(log.session("suite").unwrap().id.to_string());
+        let gone = if what == "folder" { folder.clone() } else { folder.join("000001.seg") };
+        fs::rename(&gone, &aside).unwrap();
+        while is_noticed && log.status().missing == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        record_all(&log, [of("suite", 200)]);
+        record(&log, 3..4);
+        record_all(&log, [of("suite", 201)]);
+        assert_eq!(log.status().failing, None, "{what}");
+        assert_eq!((log.status().missing, log.status().unrecorded), (3, 0), "{what}");
+        let found = log.check(&mut |_| {}).unwrap();
+        assert_eq!(reported(&found.missing), [("suite".to_owned(), 3, vec![(1, 3)])], "{what}: {found:?}");
+        assert_eq!(log.close().recorded, 9, "{what}");
+        drop(log);
+        for owner in [false, true, false] {
+            let log = match owner {
+                true => Log::open(config(&data)).unwrap(),
+                false => Log::open_read_only(&data, &nightaudit_mews::API).unwrap(),
+            };
+            let (there, failed) = whole(&log);
+            let ids: Vec<_> = there.iter().map(|exchange| exchange.id).collect();
+            let due: Vec<_> = [0, 1, 2, 200, 3, 201].map(crate::support::id).into();
+            assert_eq!((ids, failed), (due, 0), "{what}");
+            let missing: u64 = log.check(&mut |_| {}).unwrap().missing.iter().map(|missing| missing.count).sum();
+            assert_eq!((missing, log.status().missing), (3, 3), "{what}");
+        }
+    }
+}
