@@ -61,6 +61,7 @@ impl Log {
                 shared,
                 truncate: false,
                 deleted: &[],
+                ledger: None,
                 opened: &mut opened,
                 progress,
                 at: Progress::default(),

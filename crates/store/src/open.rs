@@ -29,6 +29,17 @@ use crate::{
     tallies::Tallies,
 };
 
+/// What may be written while a log is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Everything.
+    Owner,
+    /// The index on disk, and in the ledger what only the index knew.
+    Updater,
+    /// Nothing.
+    Reader,
+}
+
 /// Opens the log for its owner.
 pub(crate) fn open_owned(
     config: &StoreConfig,
@@ -39,8 +50,8 @@ pub(crate) fn open_owned(
     let failed = |what| move |source| OpenError::Io { what, path: dir.clone(), source };
     let found = recover::sessions(dir)?;
     let (deleted, empty) = (found.deleted.clone(), found.empty.clone());
-    let ledger = ledger::read(dir).map_err(failed("read the ledger of"))?;
-    let (shared, opened) = prepare(config, found, &ledger, index, true, progress)?;
+    let mut ledger = ledger::read(dir).map_err(failed("read the ledger of"))?;
+    let (shared, opened) = prepare(config, found, &mut ledger, index, Access::Owner, progress)?;
     complete_heads(&shared);
     // If the index could still list a session after a power failure, only the ledger tells that it was deleted.
     let forgets_deleted = !ledger.notes.values().any(|note| note.deleted) || shared.index.flush().is_ok();
@@ -94,7 +105,7 @@ fn read_and_update_index(config: &StoreConfig) -> Result<(Shared, Opened), OpenE
     // Fail here on a full disk, which sled handles badly.
     disk::try_room(dir).map_err(|source| OpenError::Io { what: "write in", path: dir.clone(), source })?;
     let index = recover::index(dir)?;
-    let (mut shared, mut opened) = prepare_to_read(config, index)?;
+    let (mut shared, mut opened) = prepare_to_read(config, index, Access::Updater)?;
     shared.index.store(true).map_err(failed)?;
     shared.index = shared.index.detach(dir).map_err(failed)?;
     opened.interrupted = add_interrupted(&mut shared, dir)?;
@@ -106,7 +117,7 @@ fn read_and_update_index(config: &StoreConfig) -> Result<(Shared, Opened), OpenE
 fn read_without_index(config: &StoreConfig) -> Result<(Shared, Opened), OpenError> {
     let dir = &config.dir;
     let lock = Lock::share(dir)?;
-    let (mut shared, mut opened) = prepare_to_read(config, (Index::in_memory(), None))?;
+    let (mut shared, mut opened) = prepare_to_read(config, (Index::in_memory(), None), Access::Reader)?;
     opened.interrupted = add_interrupted(&mut shared, dir)?;
     drop(lock);
     count(&shared, &mut opened);
@@ -115,15 +126,19 @@ fn read_without_index(config: &StoreConfig) -> Result<(Shared, Opened), OpenErro
 
 /// Opens the log from its segments alone, for a caller that holds the lock.
 pub(crate) fn read_in_memory(config: &StoreConfig) -> Result<Shared, OpenError> {
-    prepare_to_read(config, (Index::in_memory(), None)).map(|(shared, _)| shared)
+    prepare_to_read(config, (Index::in_memory(), None), Access::Reader).map(|(shared, _)| shared)
 }
 
-fn prepare_to_read(config: &StoreConfig, index: (Index, Option<String>)) -> Result<(Shared, Opened), OpenError> {
+fn prepare_to_read(
+    config: &StoreConfig,
+    index: (Index, Option<String>),
+    access: Access,
+) -> Result<(Shared, Opened), OpenError> {
     let dir = &config.dir;
     let failed = |source| OpenError::Io { what: "read the ledger of", path: dir.to_owned(), source };
     let found = recover::sessions(dir)?;
-    let ledger = ledger::read(dir).map_err(failed)?;
-    let (shared, opened) = prepare(config, found, &ledger, index, false, &mut |_| {})?;
+    let mut ledger = ledger::read(dir).map_err(failed)?;
+    let (shared, opened) = prepare(config, found, &mut ledger, index, access, &mut |_| {})?;
     for session in shared.imported() {
         if let Some(entry) = shared.sessions().get_mut(&session) {
             entry.meta.importing = None;
@@ -136,9 +151,9 @@ fn prepare_to_read(config: &StoreConfig, index: (Index, Option<String>)) -> Resu
 fn prepare(
     config: &StoreConfig,
     found: Found,
-    ledger: &ledger::Read,
+    ledger: &mut ledger::Read,
     (index, reason): (Index, Option<String>),
-    owner: bool,
+    access: Access,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Shared, Opened), OpenError> {
     let dir = &config.dir;
@@ -200,8 +215,9 @@ fn prepare(
     };
     CatchUp {
         shared: &shared,
-        truncate: owner,
+        truncate: access == Access::Owner,
         deleted: &deleted,
+        ledger: (access != Access::Reader).then_some(ledger),
         opened: &mut opened,
         progress,
         at: Progress::default(),

@@ -15,7 +15,7 @@ use crate::{
     disk,
     error::OpenError,
     index::{BlockAt, Facts, Index, IndexError, Listing},
-    ledger::{Head, Note},
+    ledger::{self, Head, Ledger, Note},
     meta::Meta,
     results::{Opened, Progress},
     segment::{self, HEADER, Header, Step, Walk},
@@ -98,6 +98,8 @@ pub(crate) struct CatchUp<'a> {
     pub(crate) truncate: bool,
     /// Sessions that were deleted, and so are not missing.
     pub(crate) deleted: &'a [SessionId],
+    /// The ledger, if it may be written.
+    pub(crate) ledger: Option<&'a mut ledger::Read>,
     pub(crate) opened: &'a mut Opened,
     pub(crate) progress: &'a mut dyn FnMut(Progress),
     pub(crate) at: Progress,
@@ -125,6 +127,9 @@ impl CatchUp<'_> {
                 if note.head.last < head.last {
                     note.head = Head { count: note.head.count.max(head.count), ..head };
                 }
+                let note = note.clone();
+                drop(vanished);
+                self.remember(note)?;
             }
             self.forget(session)?;
         }
@@ -135,6 +140,32 @@ impl CatchUp<'_> {
             (self.progress)(self.at);
         }
         Ok(())
+    }
+
+    /// Writes to the ledger what a session had recorded, before the index forgets it: the next one to open the log would
+    /// not know that anything is missing.
+    fn remember(&mut self, note: Note) -> io::Result<()> {
+        let Some(ledger) = self.ledger.as_deref_mut() else { return Ok(()) };
+        let known = ledger.notes.get(&note.session).map(|known| known.head).unwrap_or_default();
+        if known.last >= note.head.last && known.count >= note.head.count {
+            return Ok(());
+        }
+        let Shared { disk, dir, .. } = self.shared;
+        // Its damage stays, to be reported until the log has an owner.
+        let mut read = ledger.clone();
+        read.damage.clear();
+        Ledger::open(disk, dir, read, false)?.write([note], true)?;
+        *ledger = ledger::read(dir)?;
+        Ok(())
+    }
+
+    /// As [`remember`](Self::remember), for a session that has a folder. One that is being imported has no note.
+    fn remember_head(&mut self, session: SessionId) -> io::Result<()> {
+        let entry = self.shared.sessions().get(&session).cloned();
+        match entry.filter(|entry| entry.meta.importing.is_none() && entry.head.count > 0) {
+            Some(entry) => self.remember(Note::new(session, &entry.meta.name, entry.head)),
+            None => Ok(()),
+        }
     }
 
     fn forget(&self, session: SessionId) -> io::Result<()> {
@@ -192,6 +223,7 @@ impl CatchUp<'_> {
         if listing.is_broken || !listing.parts.is_empty() {
             self.opened.rebuilt.get_or_insert_with(|| format!("session {session} does not match the index"));
         }
+        self.remember_head(session)?;
         self.forget(session)?;
         let mut listing = Listing::default();
         self.follow(session, &mut listing, files)?;

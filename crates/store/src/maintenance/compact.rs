@@ -72,6 +72,7 @@ fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io
         shared,
         truncate: false,
         deleted: &[],
+        ledger: None,
         opened: &mut opened,
         progress: &mut |_| {},
         at: Progress::default(),

@@ -183,6 +183,7 @@ impl Writer {
             shared: &self.shared,
             truncate: false,
             deleted: &[],
+            ledger: None,
             opened: &mut opened,
             progress: &mut |_| {},
             at: Progress::default(),

@@ -599,3 +599,36 @@ fn regression_a_removed_folder_of_an_open_session_that_was_not_the_current_one_s
         }
     }
 }
+
+#[test]
+fn regression_the_first_reader_reported_a_loss_and_later_ones_called_the_log_whole() {
+    for what in ["a truncated segment", "a session"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, killed) = (dir.path().join("data"), dir.path().join("killed"));
+        let log = Log::open(config(&data)).unwrap();
+        record(&log, 0..5);
+        log.start_session("certification").unwrap();
+        let ledger = fs::read(data.join("ledger")).unwrap();
+        (1..20).for_each(|round| record(&log, round * 5..round * 5 + 5));
+        let end = log.info().segment_bytes;
+        copy(&data, &killed);
+        // As if it was killed before the ledger followed; only the index knows what comes after.
+        fs::write(killed.join("ledger"), ledger).unwrap();
+        assert_eq!(check(&killed).exchanges, 100);
+        let segment = segments(&killed).remove(0);
+        match what {
+            "a session" => fs::remove_dir_all(segment.parent().unwrap()).unwrap(),
+            _ => fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(end / 2).unwrap(),
+        }
+        let first = check(&killed);
+        assert_eq!(first.exchanges + first.missing.iter().map(|missing| missing.count).sum::<u64>(), 100, "{first:?}");
+        for owner in [false, false, true, false] {
+            let found = match owner {
+                true => Log::open(config(&killed)).unwrap().check(&mut |_| {}).unwrap(),
+                false => check(&killed),
+            };
+            assert_eq!(reported(&found.missing), reported(&first.missing), "{what}: {found:?}");
+            assert!(!found.is_whole() && found.exchanges == first.exchanges, "{what}: {found:?}");
+        }
+    }
+}
