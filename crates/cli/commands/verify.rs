@@ -116,8 +116,7 @@ fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
     // The chain has revealed gaps between exchanges.
     for missing in &mut missing {
         let last = last.get(&missing.session).copied().unwrap_or(0);
-        missing.ranges.retain(|(first, _)| *first > last);
-        missing.count = missing.ranges.iter().map(|(first, last)| last - first + 1).sum();
+        keep_beyond(missing, last);
     }
     for node in &mut verification.nodes {
         let more = missing.iter().find(|missing| missing.session == node.chain).map_or(0, |missing| missing.count);
@@ -137,6 +136,16 @@ fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
     }
     verification.findings.extend(extra);
     Ok(verification)
+}
+
+/// Leaves what is missing after a session's last exchange. Where only its number is known, that is kept: the chain doesn't
+/// show what is missing at its end.
+fn keep_beyond(missing: &mut Missing, last: u64) {
+    if missing.ranges.is_empty() || missing.whole_session {
+        return;
+    }
+    missing.ranges.retain(|(first, _)| *first > last);
+    missing.count = missing.ranges.iter().map(|(first, last)| last - first + 1).sum();
 }
 
 /// The most unreadable exchanges that are listed one by one.
@@ -229,5 +238,32 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
         }
         1 => writeln!(out, "not good   1 problem"),
         many => writeln!(out, "not good   {many} problems"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightaudit_exchange::SessionId;
+
+    use super::*;
+
+    #[test]
+    fn regression_a_log_of_which_an_unknown_part_was_gone_was_called_good() {
+        let missing = |count, ranges: &[(u64, u64)]| Missing {
+            session: SessionId::from_bytes([1; 16]),
+            session_name: "suite".to_owned(),
+            count,
+            ranges: ranges.to_vec(),
+            whole_session: false,
+        };
+        for (mut found, last, due) in [
+            (missing(20, &[]), 0, (20, vec![])),
+            (missing(20, &[]), 40, (20, vec![])),
+            (missing(5, &[(3, 4), (8, 10)]), 7, (3, vec![(8, 10)])),
+            (missing(2, &[(3, 4)]), 7, (0, vec![])),
+        ] {
+            keep_beyond(&mut found, last);
+            assert_eq!((found.count, found.ranges), due);
+        }
     }
 }

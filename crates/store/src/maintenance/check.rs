@@ -97,18 +97,21 @@ impl Checker<'_> {
         if head.last > chain.last {
             chain.miss(chain.last + 1, head.last);
         }
-        let count = chain.missing.iter().map(|(first, last)| last - first + 1).sum();
+        let here = self.found.exchanges - before;
+        // The file that was imported may have had numbers without an exchange.
+        let due = (seen.imported.is_some() && head.count > 0).then(|| head.count.saturating_sub(here));
+        let numbers = chain.missing.iter().map(|(first, last)| last - first + 1).sum();
+        let count = due.unwrap_or(numbers);
         if count > 0 {
             self.found.missing.push(Missing {
                 session,
                 session_name: seen.name.clone(),
                 count,
-                ranges: chain.missing,
+                ranges: if count == numbers { chain.missing } else { Vec::new() },
                 whole_session: false,
             });
         }
         self.found.unfinished_imports += u64::from(seen.importing);
-        let here = self.found.exchanges - before;
         self.found.index_faults += recorded.saturating_sub(here.max(recorded.min(chain.last)));
         Ok(())
     }

@@ -323,3 +323,26 @@ fn regression_after_an_import_that_the_disk_failed_nothing_was_recorded_until_a_
     assert_eq!(log.import(ndjson(text.as_bytes())).unwrap().exchanges, 700);
     assert!(log.check(&mut |_| {}).unwrap().is_whole());
 }
+
+#[test]
+fn regression_numbers_that_an_import_lacked_were_counted_as_missing_once_others_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lines, _from) = exported(&dir.path().join("from"), 0..40);
+    let half: Vec<String> = lines.into_iter().skip(1).step_by(2).collect();
+    let data = dir.path().join("data");
+    let log = Log::open(StoreConfig { session: None, ..config(&data) }).unwrap();
+    log.import(ndjson(half.join("\n").as_bytes())).unwrap();
+    assert!(log.check(&mut |_| {}).unwrap().is_whole());
+    drop(log);
+    fs::remove_file(segments(&data).remove(0)).unwrap();
+    for owner in [false, true] {
+        let log = match owner {
+            true => Log::open(StoreConfig { session: None, ..config(&data) }).unwrap(),
+            false => Log::open_read_only(&data, &nightaudit_mews::API).unwrap(),
+        };
+        let found = log.check(&mut |_| {}).unwrap();
+        let counted: Vec<u64> = found.missing.iter().map(|missing| missing.count).collect();
+        assert_eq!((counted, log.status().missing, log.sessions()[0].missing), (vec![20], 20, 20));
+        assert_eq!(log.missing()[0].count, 20);
+    }
+}
