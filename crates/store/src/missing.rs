@@ -68,6 +68,17 @@ impl Shared {
         }
     }
 
+    /// No longer reports a lost session as missing that was imported again, but for what the import lacked.
+    pub(crate) fn find_again(&self, session: SessionId) {
+        let Some(note) = self.vanished().remove(&session) else { return };
+        if let Some(entry) = self.sessions().get_mut(&session)
+            && entry.head.count < note.head.count
+        {
+            entry.head = note.head;
+        }
+        self.find_missing(session);
+    }
+
     /// The number of a session's rows after this sequence number.
     fn rows_after(&self, session: SessionId, parts: &Parts, sequence: u64) -> u64 {
         let mut count = 0;

@@ -143,6 +143,7 @@ fn prepare_to_read(
         if let Some(entry) = shared.sessions().get_mut(&session) {
             entry.meta.importing = None;
         }
+        shared.find_again(session);
     }
     Ok((shared, opened))
 }
@@ -168,6 +169,10 @@ fn prepare(
     let mut vanished = std::collections::BTreeMap::new();
     for note in ledger.notes.values().filter(|note| !note.deleted) {
         match sessions.get_mut(&note.session) {
+            // It was lost, and is to stay so if its import is undone.
+            Some(entry) if entry.meta.importing.is_some() && note.head.count > 0 => {
+                vanished.insert(note.session, note.clone());
+            }
             Some(entry) if note.head.last >= entry.head.last => entry.head = note.head,
             Some(_) => {}
             None if note.head.count > 0 && !deleted.contains(&note.session) => {

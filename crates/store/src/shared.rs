@@ -247,8 +247,9 @@ impl Shared {
         let sessions = self.sessions();
         let listings = self.index.listings();
         let mut list: Vec<Session> = sessions.iter().map(|(id, entry)| self.view_of(entry, listings.get(id))).collect();
+        // One of these may be on its way back, by an import.
+        list.extend(self.vanished().values().filter(|note| !sessions.contains_key(&note.session)).map(gone));
         drop((listings, sessions));
-        list.extend(self.vanished().values().map(gone));
         list.sort_by_key(|session| session.id);
         list
     }

@@ -87,6 +87,7 @@ impl Writer {
         self.end_unreadable()?;
         for session in self.shared.imported() {
             self.change(session, |meta| meta.importing = None)?;
+            self.shared.find_again(session);
         }
         let unfinished = |entry: &&Entry| entry.meta.importing.is_some();
         self.unfinished = self.shared.sessions().values().filter(unfinished).map(|entry| entry.meta.id).collect();
@@ -291,6 +292,8 @@ impl Writer {
     pub(crate) fn finish_import(&mut self, sessions: &[SessionId]) -> io::Result<()> {
         for session in sessions {
             self.change(*session, |meta| meta.importing = None)?;
+            self.watched.lost.remove(session);
+            self.shared.find_again(*session);
         }
         self.write_ledger(true);
         Ok(())
@@ -302,6 +305,7 @@ impl Writer {
             if self.shared.sessions().contains_key(&session) {
                 tracing::warn!(%session, "deleting a session whose import was unfinished");
                 self.delete(session)?;
+                self.note_vanished(session)?;
             }
         }
         Ok(())
@@ -382,11 +386,18 @@ impl Writer {
     /// Deletes the sessions of an import that failed. Those that can't be deleted are left to the next import.
     pub(crate) fn undo_import(&mut self, sessions: &[SessionId]) {
         for session in sessions {
-            if let Err(error) = self.delete(*session) {
+            let undone = self.delete(*session).and_then(|()| self.note_vanished(*session));
+            if let Err(error) = undone {
                 tracing::warn!(%error, %session, "a session whose import failed can't be deleted");
                 self.unfinished.push(*session);
             }
         }
+    }
+
+    /// Notes that a session is still missing whose import was undone.
+    fn note_vanished(&self, session: SessionId) -> io::Result<()> {
+        let note = self.shared.vanished().get(&session).cloned();
+        self.shared.note(note, true)
     }
 
     /// Stops reporting a session that is gone as missing.

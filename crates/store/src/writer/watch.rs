@@ -80,7 +80,7 @@ impl Writer {
             "the folder of a session was deleted or moved: restore it and restart `nightaudit serve`, or forget the \
              session with `nightaudit sessions delete`"
         );
-        if entry.head.count > 0 {
+        if entry.head.count > 0 && entry.meta.importing.is_none() {
             let note = Note::new(session, name, entry.head);
             if let Err(error) = self.shared.note([note.clone()], true) {
                 tracing::warn!(%error, "the ledger can't be written");

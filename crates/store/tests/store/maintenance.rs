@@ -346,3 +346,23 @@ fn regression_numbers_that_an_import_lacked_were_counted_as_missing_once_others_
         assert_eq!(log.missing()[0].count, 20);
     }
 }
+
+#[test]
+fn regression_a_lost_session_that_was_imported_again_was_still_called_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lines, from) = exported(&dir.path().join("from"), 0..40);
+    let (text, session) = (lines.join("\n"), from.sessions()[0].id.to_string());
+    let data = dir.path().join("data");
+    let log = Log::open(StoreConfig { session: Some("now".into()), ..config(&data) }).unwrap();
+    record(&log, 5000..5001);
+    log.import(ndjson(text.as_bytes())).unwrap();
+    fs::remove_dir_all(data.join("sessions").join(&session)).unwrap();
+    while log.status().missing == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    log.import(ndjson(text.as_bytes())).unwrap();
+    assert_eq!((log.status().missing, log.missing(), log.sessions().len()), (0, vec![], 2));
+    assert!(log.check(&mut |_| {}).unwrap().is_whole());
+    log.delete_session(&session).unwrap();
+    assert_eq!((log.missing(), log.sessions().len()), (vec![], 1));
+}
