@@ -23,7 +23,10 @@ pub(crate) fn find(shared: &Arc<Shared>, which: &str) -> Result<Exchange, FindEr
         _ if which.is_empty() || which.len() > ID_LENGTH || !which.is_ascii() => return Err(none()),
         _ => {}
     }
-    let mut found = shared.with_prefix(which)?;
+    let mut found = match which.parse() {
+        Ok(id) if which.len() == ID_LENGTH => shared.with_id(id)?.into_iter().collect(),
+        _ => shared.with_prefix(which)?,
+    };
     if found.is_empty() && (MIN_SUFFIX..ID_LENGTH).contains(&which.len()) {
         found = shared.with_suffix(which)?;
     }

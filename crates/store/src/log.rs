@@ -219,7 +219,7 @@ impl Log {
     ///
     /// [`ReadError`] if it exists but can't be read.
     pub fn get(&self, id: ExchangeId) -> Result<Option<Exchange>, ReadError> {
-        let Some(found) = self.shared.between((id, id), 1)?.pop() else { return Ok(None) };
+        let Some(found) = self.shared.with_id(id)? else { return Ok(None) };
         Fetch::new(Arc::clone(&self.shared)).exchange(found.position.session, found.position.sequence, found.at)
     }
 

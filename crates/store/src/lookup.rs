@@ -5,7 +5,7 @@ use nightaudit_log::{Position, ReadError};
 
 use crate::{
     index::{BlockAt, IndexError, Part, Parts, Row},
-    shared::Shared,
+    shared::{Entry, Shared},
 };
 
 /// Maximum number of candidates listed.
@@ -81,9 +81,18 @@ impl Shared {
         self.select(|_| true, |row| u128::from_be_bytes(row.id.to_bytes()) & mask == wanted, MAX_CANDIDATES)
     }
 
+    /// The exchange with this id: the one that was recorded here, if others of that id were imported. A file may say
+    /// whatever it likes of its exchanges, so it must not hide what was recorded.
+    pub(crate) fn with_id(&self, id: ExchangeId) -> Result<Option<Found>, ReadError> {
+        let found = self.between((id, id), usize::MAX)?;
+        let sessions = self.sessions();
+        let is_imported = |session| sessions.get(&session).is_some_and(|entry: &Entry| entry.meta.imported.is_some());
+        Ok(found.into_iter().min_by_key(|found| is_imported(found.position.session)))
+    }
+
     /// The position of an exchange.
     pub(crate) fn position_of(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
-        Ok(self.between((id, id), 1)?.first().map(|found| found.position))
+        Ok(self.with_id(id)?.map(|found| found.position))
     }
 
     /// The block that holds an exchange.

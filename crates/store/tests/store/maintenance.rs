@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use nightaudit_exchange::{Body, Exchange, Filter, Header, Timestamp};
+use nightaudit_exchange::{Body, Exchange, Filter, Header, SessionId, Timestamp};
 use nightaudit_store::{ImportError, Keeper, Log, Query, StoreConfig};
 
 use crate::{
@@ -365,4 +365,29 @@ fn regression_a_lost_session_that_was_imported_again_was_still_called_missing() 
     assert!(log.check(&mut |_| {}).unwrap().is_whole());
     log.delete_session(&session).unwrap();
     assert_eq!((log.missing(), log.sessions().len()), (vec![], 1));
+}
+
+#[test]
+fn regression_an_imported_copy_made_the_full_id_of_a_recorded_exchange_ambiguous() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, log) = exported(&dir.path().join("data"), 0..3);
+    let here = all(&log);
+    // In the order of sessions, one copy comes before what was recorded and one after it.
+    for first in [0, 7] {
+        let copy = |mut exchange: Exchange| {
+            let mut bytes = exchange.session.to_bytes();
+            bytes[0] = first;
+            (exchange.session, exchange.session_name) = (SessionId::from_bytes(bytes), "copy".into());
+            serde_json::to_string(&exchange).unwrap()
+        };
+        let copies: Vec<String> = here.iter().cloned().map(copy).collect();
+        log.import(ndjson(copies.join("\n").as_bytes())).unwrap();
+    }
+    for exchange in here {
+        let id = exchange.id.to_string();
+        assert_eq!(log.find(&id).unwrap().session, exchange.session);
+        assert_eq!(log.find(&id.to_lowercase()).unwrap().session, exchange.session);
+        assert_eq!(log.get(exchange.id).unwrap().unwrap().session, exchange.session);
+        assert_eq!(log.position(exchange.id).unwrap().unwrap().session, exchange.session);
+    }
 }
