@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, Uri, header};
 use http_body_util::channel::{Channel, Sender};
 use nightaudit_exchange::Filter;
-use nightaudit_log::{Follow, FollowFrom, Followed};
+use nightaudit_log::{Follow, FollowFrom, Followed, Position};
 use nightaudit_mews::Contracts;
 
 use crate::{Shared, bounds::Bounds, error::ApiError, now, pairs, reading, row::Row, take};
@@ -21,12 +21,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Maximum of `last`.
 const MAX_LAST: usize = 10_000;
 
-/// `GET /api/v1/follow`: an event `exchange` with its id for each matching exchange, or with `rows=true` an event `row`
-/// with what a list shows of it; and `missed` with a count.
+/// `GET /api/v1/follow`: an event `exchange` for each matching exchange, or with `rows=true` an event `row` with what a list
+/// shows of it; and `missed` with a count.
 ///
-/// Starts with the latest `last` exchanges, after the id in `Last-Event-ID` or `after`, or now. Events without data carry
-/// ids of positions between exchanges: at the start, and while nothing matches. A client that resumes from the last id
-/// misses nothing and sees nothing twice. Slow clients are served from disk, with one event in memory.
+/// Starts with the latest `last` exchanges, after the id in `Last-Event-ID` or `after`, or now. The ids of events are
+/// positions in the log, not exchanges, which may be deleted before a client resumes; events without data carry them at
+/// the start, and while nothing matches. A client that resumes from the last id misses nothing and sees nothing twice.
+/// Slow clients are served from disk, with one event in memory.
 pub(crate) async fn follow(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
@@ -92,7 +93,7 @@ async fn send(
                     drop(memory.take());
                     memory = bounds.event(exchange).await;
                 }
-                write_event(&followed, rows.as_ref())
+                write_event(&followed, follower.position(), rows.as_ref())
             }
         };
     }
@@ -111,7 +112,7 @@ fn after(id: &str) -> Result<FollowFrom, ApiError> {
     id.parse().map(FollowFrom::After).map_err(|error| ApiError::bad_request(format!("`after`: {error}")))
 }
 
-fn write_event(followed: &Followed, rows: Option<&Contracts>) -> Option<Bytes> {
+fn write_event(followed: &Followed, place: Option<Position>, rows: Option<&Contracts>) -> Option<Bytes> {
     match followed {
         Followed::Exchange(exchange) => {
             // Line breaks inside JSON strings are escaped, so the event stays on one line.
@@ -119,7 +120,8 @@ fn write_event(followed: &Followed, rows: Option<&Contracts>) -> Option<Bytes> {
                 Some(contracts) => ("row", serde_json::to_string(&Row::new(exchange, contracts)).ok()?),
                 None => ("exchange", serde_json::to_string(exchange).ok()?),
             };
-            Some(format!("id: {}\nevent: {event}\ndata: {json}\n\n", exchange.id).into())
+            let id = place.map_or_else(|| exchange.id.to_string(), |place| place.to_string());
+            Some(format!("id: {id}\nevent: {event}\ndata: {json}\n\n").into())
         }
         Followed::Missed(count) => Some(format!("event: missed\ndata: {count}\n\n").into()),
         _ => None,
@@ -157,10 +159,7 @@ mod tests {
             [("", Some(place)), (&*format!("?after={place}"), None), ("?last=5", None), ("?after=x", Some(place))]
         {
             let seen = events(&opened, query, last_event, "data: ").await;
-            assert!(
-                seen.contains(&format!("id: {exchange}\nevent: exchange\ndata: {{\"id\":\"{exchange}\"")),
-                "{seen}"
-            );
+            assert!(seen.contains(&format!("\nevent: exchange\ndata: {{\"id\":\"{exchange}\"")), "{seen}");
         }
         // After the last exchange only an id to resume from follows.
         let nothing = events(&opened, "", Some(&exchange), "\n\n").await;
@@ -169,12 +168,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn regression_an_event_had_the_id_of_its_exchange_which_may_be_deleted() {
+        let opened = console();
+        opened.record();
+        let seen = events(&opened, "?last=1", None, "data: ").await;
+        let (before, _) = seen.split_once("\nevent: exchange").unwrap();
+        let (_, id) = before.rsplit_once("id: ").unwrap();
+        assert!(id.parse::<Position>().is_ok(), "{id}");
+        let nothing = events(&opened, "", Some(id), "\n\n").await;
+        assert!(!nothing.contains("event"), "{nothing}");
+    }
+
+    #[tokio::test]
     async fn rows_have_the_same_ids_and_are_those_of_the_list() {
         let opened = console();
         let exchange = opened.record();
         let (_, row) = crate::tests::ask(&opened, "GET", "/api/v1/exchanges/last/row", true).await;
         let seen = events(&opened, "?last=5&rows=true", None, "data: ").await;
-        let data = seen.split_once(&format!("id: {exchange}\nevent: row\ndata: ")).unwrap().1;
+        let data = seen.split_once("\nevent: row\ndata: ").unwrap().1;
         let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
         assert_eq!(value(data), value(&row));
         let resumed = events(&opened, "?rows=true", Some(&exchange), "\n\n").await;

@@ -13,7 +13,8 @@ pub enum FollowFrom {
     Now,
     /// With the last n that match.
     Last(usize),
-    /// After this exchange; at the next exchange recorded if it isn't in the log.
+    /// After this exchange. If it isn't in the log, because it was deleted, a log goes on where it was if it can tell,
+    /// else at the next exchange recorded.
     After(ExchangeId),
     /// After this position.
     Position(Position),
@@ -42,6 +43,6 @@ pub trait Follow: Send {
     fn next(&mut self) -> BoxFuture<'_, Option<Followed>>;
 
     /// The position up to which everything that matches was yielded, for a later follower to resume from; `None` while
-    /// exchanges already read are still to be yielded.
+    /// that isn't known.
     fn position(&self) -> Option<Position>;
 }

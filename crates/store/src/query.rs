@@ -6,7 +6,7 @@ mod read_ahead;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use nightaudit_exchange::{Exchange, Filter};
+use nightaudit_exchange::{Exchange, Filter, SessionId};
 use nightaudit_log::{Order, Position, Query, ReadError};
 
 use self::cursor::{Cursor, Hit};
@@ -38,9 +38,14 @@ pub struct Exchanges {
 
 impl Exchanges {
     pub(crate) fn new(shared: &Arc<Shared>, query: Query) -> Result<Self, ReadError> {
-        let Query { filter, order, after, limit } = query;
         let resolve = |which: Option<&str>| which.map(|which| shared.resolve(which)).transpose();
-        let (session, unwanted) = (resolve(filter.session.as_deref())?, resolve(filter.except_session())?);
+        let (session, unwanted) = (resolve(query.filter.session.as_deref())?, resolve(query.filter.except_session())?);
+        Ok(Self::within(shared, query, |id| session.is_none_or(|session| session == id) && unwanted != Some(id)))
+    }
+
+    /// As [`new`](Self::new), in these sessions instead of the one that the filter names.
+    pub(crate) fn within(shared: &Arc<Shared>, query: Query, is_wanted: impl Fn(SessionId) -> bool) -> Self {
+        let Query { filter, order, after, limit } = query;
         let mut found = Vec::new();
         for (id, listing) in shared.index.listings().iter() {
             let Some((first, last)) = listing.written() else { continue };
@@ -48,7 +53,7 @@ impl Exchanges {
                 Order::Oldest => after.is_some_and(|after| last < after.written),
                 Order::Newest => after.is_some_and(|after| first > after.written),
             };
-            if session.is_some_and(|session| session != *id) || unwanted == Some(*id) || beyond {
+            if !is_wanted(*id) || beyond {
                 continue;
             }
             let from = if order == Order::Oldest { first } else { last };
@@ -64,7 +69,7 @@ impl Exchanges {
         let left = limit.unwrap_or(usize::MAX);
         let (active, failed, upcoming) = (Vec::new(), Vec::new(), VecDeque::new());
         let fetch = Fetch::new(Arc::clone(shared));
-        Ok(Self { filter, rows, order, left, waiting, active, failed, upcoming, fetch, position: None })
+        Self { filter, rows, order, left, waiting, active, failed, upcoming, fetch, position: None }
     }
 
     /// The position after the last exchange yielded; `None` before the first.

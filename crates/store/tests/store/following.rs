@@ -1,6 +1,6 @@
 //! Followers see everything in order, whether or not they keep up.
 
-use nightaudit_exchange::{Exchange, Filter};
+use nightaudit_exchange::{Exchange, ExchangeId, Filter};
 use nightaudit_store::{FollowFrom, Followed, Follower, Log};
 
 use crate::support::{capture, config, id};
@@ -127,5 +127,77 @@ fn a_follower_learns_how_many_exchanges_were_deleted_unread() {
             }
         }
         assert_eq!((seen, missed), (1500, 1500));
+    });
+}
+
+#[test]
+fn regression_a_follower_had_no_place_between_the_exchanges_of_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..10);
+    runtime().block_on(async {
+        let mut follower = log.follow(Filter::default(), FollowFrom::Last(10)).unwrap();
+        for seen in 0..9 {
+            assert_eq!(take(&mut follower, 1).await, [seen]);
+            let place = follower.position().unwrap();
+            let mut resumed = log.follow(Filter::default(), FollowFrom::Position(place)).unwrap();
+            assert_eq!(take(&mut resumed, 9 - seen as usize).await, (seen + 1..10).collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
+fn regression_a_follower_whose_last_exchange_was_deleted_skipped_those_that_came_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    runtime().block_on(async {
+        let mut follower = log.follow(Filter::default(), FollowFrom::Now).unwrap();
+        record(&log, 0..3);
+        assert_eq!(take(&mut follower, 3).await, [0, 1, 2]);
+        let place = follower.position().unwrap();
+        log.start_session("second").unwrap();
+        record(&log, 3..6);
+        log.delete_session("certification").unwrap();
+        let mut resumed = log.follow(Filter::default(), FollowFrom::Position(place)).unwrap();
+        assert_eq!(take(&mut resumed, 3).await, [3, 4, 5]);
+        // Of an id that nothing has, the time is known. What came since may be seen twice, but is not skipped.
+        let unknown = ExchangeId::from_parts(1_795_435_199_999, 1);
+        let mut resumed = log.follow(Filter::default(), FollowFrom::After(unknown)).unwrap();
+        assert_eq!(take(&mut resumed, 6).await, [0, 1, 2, 3, 4, 5]);
+    });
+}
+
+#[test]
+fn regression_a_follower_of_a_name_was_silent_once_another_session_had_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    let suite = |numbers: std::ops::Range<u64>| {
+        let named = |number| nightaudit_exchange::Capture { session: Some("suite".into()), ..capture(number) };
+        let all: Vec<_> = numbers.map(named).collect();
+        std::thread::scope(|scope| scope.spawn(|| crate::support::record_all(&log, all)).join().unwrap());
+    };
+    suite(0..2);
+    let filter = Filter { session: Some("suite".into()), ..Filter::default() };
+    runtime().block_on(async {
+        let mut fast = log.follow(filter.clone(), FollowFrom::Now).unwrap();
+        let mut slow = log.follow(filter.clone(), FollowFrom::Last(2)).unwrap();
+        let id = log.session("suite").unwrap().id.to_string();
+        let mut of_one = log.follow(Filter { session: Some(id), ..filter }, FollowFrom::Last(2)).unwrap();
+        suite(2..4);
+        log.end_session("suite").unwrap();
+        record(&log, 100..101);
+        suite(4..6);
+        assert_eq!(take(&mut fast, 4).await, [2, 3, 4, 5]);
+        // More than memory keeps.
+        for round in 0..4 {
+            suite(6 + round * 500..506 + round * 500);
+        }
+        log.end_session("suite").unwrap();
+        suite(2006..2007);
+        assert_eq!(take(&mut fast, 2001).await, (6..2007).collect::<Vec<_>>());
+        assert_eq!(take(&mut slow, 2007).await, (0..2007).collect::<Vec<_>>());
+        assert_eq!(take(&mut of_one, 4).await, [0, 1, 2, 3]);
+        log.close();
+        assert!(of_one.next().await.is_none());
     });
 }
