@@ -315,10 +315,14 @@ fn store(
     Ok(config)
 }
 
+/// The largest `body.keep`: of 64 MiB and more nothing could be searched for secrets, so nothing would be recorded.
+const MOST_KEPT: u64 = 60 << 20;
+
 /// How much of one body is recorded, and of all bodies in flight.
 fn kept(layers: &Layers, file: &File) -> Result<(usize, usize), ConfigError> {
     let (one, all) = (file.body.keep, file.body.keep_total);
-    let kept = (bytes(layers, "body.keep", one, 0..=1 << 30)?, bytes(layers, "body.keep_total", all, 0..=MOST_BYTES)?);
+    let kept =
+        (bytes(layers, "body.keep", one, 0..=MOST_KEPT)?, bytes(layers, "body.keep_total", all, 0..=MOST_BYTES)?);
     if kept.1 < kept.0 {
         let message =
             format!("{all} for all bodies is less than `body.keep` ({one}) for one: raise it, or lower `body.keep`");
@@ -460,9 +464,9 @@ mod tests {
             "na.toml, line 2: `body.keep_total`: 1.0 MiB for all bodies is less than `body.keep` (8.0 MiB) for one: \
              raise it, or lower `body.keep`"
         );
-        let raised = settings("[body]\nkeep = '512 MiB'").unwrap_err();
-        assert!(raised.starts_with("default: `body.keep_total`: 256.0 MiB"), "{raised}");
-        settings("[body]\nkeep = '512 MiB'\nkeep_total = '512 MiB'").unwrap();
+        settings("[body]\nkeep = '60 MiB'\nkeep_total = '60 MiB'").unwrap();
+        let raised = settings("[body]\nkeep = '61 MiB'").unwrap_err();
+        assert_eq!(raised, "na.toml, line 2: `body.keep`: 61.0 MiB is not between 0 B and 60.0 MiB");
     }
 
     #[test]

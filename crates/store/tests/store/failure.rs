@@ -31,7 +31,8 @@ fn a_capture_comes_back_once_it_is_encoded_however_long_the_disk_takes() {
     let (recorder, notifier) = log.recorder().with_notifier();
     disk.hold();
     let mut receipt = wait(recorder.reserve()).unwrap().record(capture(1));
-    until(|| recorder.spare().is_some() && disk.waiting() > 0);
+    until(|| disk.waiting() > 0);
+    until(|| recorder.spare().is_some());
     assert!(poll(&mut receipt).is_none());
     disk.release();
     drop(notifier);
