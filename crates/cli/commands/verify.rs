@@ -13,7 +13,7 @@ use clap::{Args, ValueHint};
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
 use nightaudit_client::Source;
-use nightaudit_exchange::{Filter, Missing};
+use nightaudit_exchange::{Filter, Missing, SessionId};
 use nightaudit_export::{
     Finding, FindingKind, Fingerprint, NodeRecord, SigningKey, Verification, VerifyOptions, verify, verify_exchanges,
 };
@@ -94,10 +94,18 @@ fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
     let sessions = source.sessions()?;
     let mut missing: Vec<Missing> = sessions.iter().flat_map(Session::all_missing).collect();
     let exchanges = source.exchanges(&Filter::default(), Order::Oldest, None)?;
-    let (mut last, mut unreadable) = (BTreeMap::new(), Vec::new());
+    let (mut last, mut passed_over, mut unreadable) = (BTreeMap::new(), Vec::new(), Vec::new());
     let readable = exchanges.filter_map(|exchange| match exchange {
         Ok(exchange) => {
-            last.insert(exchange.session, exchange.sequence);
+            let before = last.insert(exchange.session, (exchange.sequence, exchange.hash));
+            // Chained to what is there, as after a loss, it hides from the chain what is known to be missing between them.
+            if let Some((number, _)) = before.filter(|(_, hash)| hash.is_some() && *hash == exchange.previous_hash) {
+                passed_over.extend(within(
+                    &missing,
+                    exchange.session,
+                    (number.saturating_add(1), exchange.sequence.saturating_sub(1)),
+                ));
+            }
             Some(Ok(exchange))
         }
         Err(error @ nightaudit_client::Error::Unreadable(_)) => {
@@ -115,8 +123,8 @@ fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
     }
     // The chain has revealed gaps between exchanges.
     for missing in &mut missing {
-        let last = last.get(&missing.session).copied().unwrap_or(0);
-        keep_beyond(missing, last);
+        let last = last.get(&missing.session).map_or(0, |(number, _)| *number);
+        keep_beyond(missing, last, &passed_over);
     }
     for node in &mut verification.nodes {
         let more = missing.iter().find(|missing| missing.session == node.chain).map_or(0, |missing| missing.count);
@@ -138,13 +146,20 @@ fn log(settings: &Settings, bar: &Bar) -> anyhow::Result<Verification> {
     Ok(verification)
 }
 
-/// Leaves what is missing after a session's last exchange. Where only its number is known, that is kept: the chain doesn't
-/// show what is missing at its end.
-fn keep_beyond(missing: &mut Missing, last: u64) {
+/// The ranges of a session's missing exchanges that lie within these numbers.
+fn within(missing: &[Missing], session: SessionId, (first, last): (u64, u64)) -> Vec<(SessionId, u64)> {
+    let ranges = missing.iter().filter(|missing| missing.session == session).flat_map(|missing| &missing.ranges);
+    ranges.filter(|(from, to)| first <= *from && *to <= last).map(|(from, _)| (session, *from)).collect()
+}
+
+/// Leaves what is missing after a session's last exchange, or was passed over by the chain. Where only its number is known, that
+/// is kept: the chain doesn't show what is missing at its end.
+fn keep_beyond(missing: &mut Missing, last: u64, passed_over: &[(SessionId, u64)]) {
     if missing.ranges.is_empty() || missing.whole_session {
         return;
     }
-    missing.ranges.retain(|(first, _)| *first > last);
+    let session = missing.session;
+    missing.ranges.retain(|(first, _)| *first > last || passed_over.contains(&(session, *first)));
     missing.count = missing.ranges.iter().map(|(first, last)| last - first + 1).sum();
 }
 
@@ -243,8 +258,6 @@ fn tell(out: &mut impl Write, verification: &Verification, own: Option<&SigningK
 
 #[cfg(test)]
 mod tests {
-    use nightaudit_exchange::SessionId;
-
     use super::*;
 
     #[test]
@@ -262,8 +275,26 @@ mod tests {
             (missing(5, &[(3, 4), (8, 10)]), 7, (3, vec![(8, 10)])),
             (missing(2, &[(3, 4)]), 7, (0, vec![])),
         ] {
-            keep_beyond(&mut found, last);
+            keep_beyond(&mut found, last, &[]);
             assert_eq!((found.count, found.ranges), due);
         }
+    }
+
+    #[test]
+    fn regression_what_the_chain_passes_over_was_called_whole() {
+        let session = SessionId::from_bytes([1; 16]);
+        let mut missing = [Missing {
+            session,
+            session_name: "suite".to_owned(),
+            count: 13,
+            ranges: vec![(3, 5), (11, 20)],
+            whole_session: false,
+        }];
+        // Exchange 21 follows exchange 10 in the chain.
+        assert_eq!(within(&missing, session, (11, 20)), [(session, 11)]);
+        assert_eq!(within(&missing, SessionId::from_bytes([2; 16]), (11, 20)), []);
+        assert_eq!(within(&missing, session, (12, 20)), []);
+        keep_beyond(&mut missing[0], 21, &[(session, 11)]);
+        assert_eq!((missing[0].count, &missing[0].ranges), (10, &vec![(11, 20)]));
     }
 }
