@@ -68,9 +68,10 @@ impl Log {
             Ok(exchanges.filter_map(Result::ok).filter_map(response).filter(|response| response.at >= from).collect())
         };
         let mut rejections = responses(too_many, since)?;
-        // A client whose connection a fault rule reset got no response, so its exchange has no status to be found by.
+        // A client whose connection a fault rule reset got no response, so its exchange has no status to be found by, and no
+        // `Retry-After`, so that an older one doesn't block anything. To look for it further back would read the whole index.
         let faulted = Filter { outcome: Some(OutcomeFilter::Is(Outcome::Faulted)), ..Filter::default() };
-        rejections.extend(resets(self.ended_since(faulted, since)?, since));
+        rejections.extend(resets(self.ended_since(faulted, all)?, all));
         // Successes matter only if there were recent rejections.
         if rejections.iter().all(|rejection| rejection.at < all) {
             return Ok(rejections);
