@@ -105,6 +105,20 @@ pub(crate) struct CatchUp<'a> {
     pub(crate) at: Progress,
 }
 
+/// Brings the index up to date with the files of one session while the log is open.
+pub(crate) fn session(shared: &Shared, session: SessionId) -> io::Result<()> {
+    CatchUp {
+        shared,
+        truncate: false,
+        deleted: &[],
+        ledger: None,
+        opened: &mut Opened::default(),
+        progress: &mut |_| {},
+        at: Progress::default(),
+    }
+    .session(session)
+}
+
 impl CatchUp<'_> {
     /// All sessions.
     pub(crate) fn all(&mut self) -> io::Result<()> {

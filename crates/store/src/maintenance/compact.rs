@@ -9,8 +9,8 @@ use crate::{
     block::{self, Packer, Salt},
     log::Log,
     meta::random,
-    recover::CatchUp,
-    results::{Compacted, Opened, Progress},
+    recover,
+    results::{Compacted, Progress},
     segment::{self, Footer, HEADER, Header, Step, Walk},
     shared::Shared,
     writer::sessions::failed,
@@ -67,17 +67,7 @@ fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io
         shared.disk.rename(&path.with_extension("new"), path)?;
     }
     shared.disk.sync_dir(&shared.folder(session))?;
-    let mut opened = Opened::default();
-    CatchUp {
-        shared,
-        truncate: false,
-        deleted: &[],
-        ledger: None,
-        opened: &mut opened,
-        progress: &mut |_| {},
-        at: Progress::default(),
-    }
-    .session(session)
+    recover::session(shared, session)
 }
 
 /// Writes a compacted segment next to the old one and returns its length; `None` if that gains nothing.

@@ -5,14 +5,7 @@ use std::{io, path::PathBuf};
 use nightaudit_exchange::SessionId;
 
 use super::{Writer, watched::SegmentKey};
-use crate::{
-    disk,
-    ledger::Note,
-    recover::CatchUp,
-    results::{Opened, Progress},
-    segment,
-    shared::Entry,
-};
+use crate::{disk, ledger::Note, recover, segment, shared::Entry};
 
 /// Maximum number of files per check, which runs once a second.
 const MAX_FILES: usize = 64;
@@ -178,17 +171,7 @@ impl Writer {
     /// Finds what is left of a session, and what is missing.
     pub(super) fn find_lost(&mut self, session: SessionId) -> io::Result<()> {
         self.watched.forget(session);
-        let mut opened = Opened::default();
-        CatchUp {
-            shared: &self.shared,
-            truncate: false,
-            deleted: &[],
-            ledger: None,
-            opened: &mut opened,
-            progress: &mut |_| {},
-            at: Progress::default(),
-        }
-        .session(session)
+        recover::session(&self.shared, session)
     }
 
     /// Counts the exchanges of a segment that is gone as missing.
