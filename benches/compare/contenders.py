@@ -100,22 +100,38 @@ def installed(binary: Path) -> tuple[list[Contender], list[str]]:
             missing.append(name)
         else:
             contenders.append(Contender(name, lambda folder, place, path=path, start=start: start(path, folder, place)))
-    program = binary.parent / "examples" / "bare"
-    if program.is_file():
-        contenders.append(Contender(BARE, lambda folder, place: bare(program, folder, place)))
-    else:
-        missing.append(f"{BARE} (`cargo build --profile dist --example bare`)")
+    for name, example, start in [(BARE, "bare", bare), (RECORDING, "bare", recording), (UNRECORDED, "unrecorded", unrecorded)]:
+        program = binary.parent / "examples" / example
+        if program.is_file():
+            contenders.append(Contender(name, lambda folder, place, program=program, start=start: start(program, folder, place)))
+        else:
+            missing.append(f"{name} (`cargo build --profile dist --example {example}`)")
     return contenders, missing
 
 
 DURABILITIES = ("batch", "write", "sync")
 BARE = "bare hyper"
+RECORDING = "bare hyper, recording"
+UNRECORDED = "nightaudit without log"
 
 
 def bare(program: Path, folder: Path, place: Place) -> Running:
     """What hyper costs by itself: `bare.rs` beside this file, which neither limits nor records. It speaks cleartext only."""
     port = free_port()
     return Running(BARE, [str(program), f"127.0.0.1:{port}", f"127.0.0.1:{place.port}"], port, folder / "bare.out")
+
+
+def recording(program: Path, folder: Path, place: Place) -> Running:
+    """What hyper and the least of a log cost: `recording.rs` beside this file."""
+    port = free_port()
+    command = [str(program), f"127.0.0.1:{port}", f"127.0.0.1:{place.port}", str(folder)]
+    return Running(RECORDING, command, port, folder / "recording.out")
+
+
+def unrecorded(program: Path, folder: Path, place: Place) -> Running:
+    """This proxy without its log: `unrecorded.rs` beside this file."""
+    port = free_port()
+    return Running(UNRECORDED, [str(program), f"127.0.0.1:{port}", f"127.0.0.1:{place.port}"], port, folder / "unrecorded.out")
 
 
 def nightaudit(binary: Path, durability: str) -> Callable[[Path, Place], Running]:
