@@ -41,6 +41,7 @@ mod resending;
 mod restarts;
 mod reviewing;
 mod secrets;
+mod senders;
 mod serving;
 mod silent_console;
 mod simulating;
