@@ -35,6 +35,7 @@ mod packaging;
 mod page;
 mod provenance;
 mod proxying;
+mod refused_heads;
 mod regressions;
 mod replaying;
 mod resending;
