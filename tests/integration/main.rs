@@ -49,6 +49,7 @@ mod simulating;
 mod streaming;
 mod team_page;
 mod terminal;
+mod trailers;
 mod unread;
 mod upgrades;
 mod web_sockets;

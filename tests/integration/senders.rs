@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
-use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
+use http_body_util::{BodyExt as _, Full};
 use nightaudit_exchange::{Decision, FailureKind, Outcome, Pseudonym};
-use nightaudit_limit::{Config, KeyParts, Limiter, Rule};
-use nightaudit_testkit::{Harness, Setup, Upstream, read_response};
+use nightaudit_limit::{Action, Config, KeyParts, Limiter, Rule};
+use nightaudit_testkit::{Authority, Harness, Setup, Upstream, leave, read_response};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -251,4 +255,71 @@ async fn a_coded_body_whose_tokens_cannot_be_read_is_refused_only_if_limits_coun
         assert_eq!(send(&harness, headers, &body).await, 200);
         assert_eq!(harness.recorded().await.envelope.access_token, Some(Pseudonym::of(b"decoy")));
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_token_is_held_back_is_recorded_and_releases_its_place() {
+    let mews = Mews::start().await;
+    let window = Duration::from_secs(3600);
+    let rule = Rule { name: "one".to_owned(), key: ACCESS, requests: 1, window, burst: None, paginated_factor: 1 };
+    let action = Action::Delay { max_delay: window, max_queued: 10 };
+    let limiter = Limiter::new(Config { rules: vec![rule], action, ..Config::default() }).unwrap();
+    let mut setup = Setup::new(&mews.upstream.url());
+    setup.limiter = limiter.clone();
+    let harness = Harness::with(setup).await;
+    assert_eq!(send(&harness, "", br#"{"AccessToken":"real"}"#).await, 200);
+    harness.recorded().await;
+    for more in [&b""[..], br#""x":1,"#] {
+        let begun = mews.begun();
+        let mut stream = begin(&harness, "").await;
+        let other = format!(r#"{{"AccessToken":"decoy-{begun}","#);
+        stream.write_all(&chunk(other.as_bytes())).await.unwrap();
+        while mews.begun() == begun {
+            tokio::task::yield_now().await;
+        }
+        stream.write_all(&chunk(br#""AccessToken":"real","#)).await.unwrap();
+        let waiting = || limiter.state().iter().map(|key| key.waiting).sum::<usize>();
+        while waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        if !more.is_empty() {
+            stream.write_all(&chunk(more)).await.unwrap();
+        }
+        leave(stream);
+        let exchange = harness.recorded().await;
+        assert_eq!((exchange.outcome, mews.whole()), (Outcome::Aborted, 1));
+        while waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_a_body_that_the_limits_refuse_halfway_is_no_whole_request() {
+    let authority = Authority::new();
+    let whole: Arc<Mutex<usize>> = Arc::default();
+    let counted = Arc::clone(&whole);
+    let mews = Upstream::http(Some(authority.server_config(&["h2"])), move |seen| {
+        // Of a body that is broken off it sees nothing.
+        *counted.lock().unwrap() += usize::from(!seen.body.is_empty());
+        async { http::Response::new(Full::from("{}").map_err(|never| match never {}).boxed()) }
+    })
+    .await;
+    let window = Duration::from_secs(3600);
+    let rule = Rule { name: "one".to_owned(), key: ACCESS, requests: 1, window, burst: None, paginated_factor: 1 };
+    let limiter = Limiter::new(Config { rules: vec![rule], ..Config::default() }).unwrap();
+    let mut setup = Setup::new(&mews.url());
+    (setup.limiter, setup.ca) = (limiter.clone(), Some(authority.ca_file()));
+    let harness = Harness::with(setup).await;
+    assert_eq!(send(&harness, "", br#"{"AccessToken":"real"}"#).await, 200);
+    let mut stream = begin(&harness, "").await;
+    stream.write_all(&chunk(br#"{"AccessToken":"decoy","#)).await.unwrap();
+    while limiter.state().iter().filter(|key| key.used == 1).count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(&[&chunk(br#""AccessToken":"real"}"#)[..], END].concat()).await.unwrap();
+    assert_eq!(read_response(&mut stream).await.status, 429);
+    // The connection goes on.
+    assert_eq!(send(&harness, "", br#"{"AccessToken":"another"}"#).await, 200);
+    assert_eq!(*whole.lock().unwrap(), 2);
 }

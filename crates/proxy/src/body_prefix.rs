@@ -24,6 +24,8 @@ pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
 pub(crate) struct BodyPrefix {
     pieces: Pieces,
     trailers: Option<Box<HeaderMap>>,
+    /// Whether it had trailers, be they forwarded or not.
+    had_trailers: bool,
     /// The unread rest; `None` if the prefix is the whole body.
     rest: Option<Incoming>,
     hint: SizeHint,
@@ -33,6 +35,10 @@ pub(crate) struct BodyPrefix {
 }
 
 impl BodyPrefix {
+    fn new(hint: SizeHint, pace: BodyPace) -> Self {
+        Self { pieces: Pieces::new(), trailers: None, had_trailers: false, rest: None, hint, reserved: None, pace }
+    }
+
     /// Reads a body until it ends, [`ENVELOPE_SPAN`] bytes were read, or the data so far `is_enough` to forward the
     /// request, which is asked with each piece once, and no more is available yet.
     ///
@@ -47,7 +53,7 @@ impl BodyPrefix {
         is_enough: impl FnMut(&[Bytes]) -> bool,
     ) -> Result<Self, LocalResponse> {
         let hint = body.size_hint();
-        let mut prefix = Self { pieces: Pieces::new(), trailers: None, rest: None, hint, reserved: None, pace };
+        let mut prefix = Self::new(hint, pace);
         let mut examined = Examined { is_enough, seen: 0, enough: false };
         let mut length = 0;
         while length < ENVELOPE_SPAN {
@@ -87,6 +93,7 @@ impl BodyPrefix {
                         }
                     }
                     Err(frame) => {
+                        prefix.had_trailers = true;
                         prefix.trailers = frame.into_trailers().ok().and_then(headers::trailers).map(Box::new);
                     }
                 },
@@ -153,6 +160,11 @@ impl BodyPrefix {
         self.pieces.is_empty()
     }
 
+    /// Returns whether it had trailers.
+    pub(crate) fn had_trailers(&self) -> bool {
+        self.had_trailers
+    }
+
     /// Returns whether the prefix is the whole body.
     pub(crate) fn is_whole(&self) -> bool {
         self.rest.is_none()
@@ -172,7 +184,7 @@ impl BodyPrefix {
 
     /// Returns the body to forward. The unread rest is collected in `upload` as it is streamed.
     pub(crate) fn into_body(self, upload: Option<Arc<Upload>>) -> RequestBody {
-        let Self { pieces, trailers, rest, hint, reserved, pace } = self;
+        let Self { pieces, trailers, had_trailers: _, rest, hint, reserved, pace } = self;
         RequestBody::new(pieces, trailers, rest.zip(upload), hint, pace, reserved)
     }
 }

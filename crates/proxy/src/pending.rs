@@ -86,6 +86,11 @@ impl<P: RecordPermit> PendingExchange<P> {
         self.open.as_mut().map(|(_, capture)| std::mem::take(&mut capture.memory)).unwrap_or_default()
     }
 
+    /// Notes that one of the messages had trailers.
+    pub(crate) fn note_trailers(&mut self) {
+        self.note(|capture| add_note(capture, Note::TrailersNotRecorded));
+    }
+
     /// Updates what is recorded of the faults that these rules inject.
     pub(crate) fn note_fault(&mut self, rules: &[String], change: impl FnOnce(&mut InjectedFault)) {
         self.note(|capture| {
@@ -141,8 +146,11 @@ impl<P: RecordPermit> PendingExchange<P> {
     pub(crate) fn finish(&mut self, outcome: Outcome, error: Option<Failure>) -> Option<P::Receipt> {
         let (permit, mut capture) = self.open.take()?;
         if let Some(upload) = self.upload.take() {
-            let (body, watched) = upload.take();
+            let (body, watched, had_trailers) = upload.take();
             capture.request.body = body;
+            if had_trailers {
+                add_note(&mut capture, Note::TrailersNotRecorded);
+            }
             if let Some(watched) = watched {
                 note_watched(&mut capture, watched, self.started);
             }
@@ -170,6 +178,12 @@ impl<P: RecordPermit> PendingExchange<P> {
             }
         });
         self.finish(outcome, error)
+    }
+}
+
+fn add_note(capture: &mut Capture, note: Note) {
+    if !capture.notes.contains(&note) {
+        capture.notes.push(note);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Request bodies as they are sent.
 
 use std::{
+    collections::VecDeque,
     future::Future as _,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,6 +32,12 @@ const MAX_REPLAY: usize = 1 << 20;
 /// Usually a body that arrived at once.
 pub(crate) type Pieces = SmallVec<[Bytes; 1]>;
 
+/// Bytes that are read ahead while the limits hold a chunk back, since only who reads notices that the client left.
+const MAX_AHEAD: usize = 64 << 10;
+
+/// Frames that are read ahead, which may be empty.
+const MAX_AHEAD_FRAMES: usize = 64;
+
 /// A request body that is still being sent.
 pub(crate) struct Upload(Mutex<Progress>);
 
@@ -40,6 +47,8 @@ struct Progress {
     last: Instant,
     /// Whether the whole body has been forwarded.
     is_ended: bool,
+    /// Whether it had trailers.
+    had_trailers: bool,
     /// Whether the exchange has been recorded, so that no more of the body can be.
     is_recorded: bool,
     /// Why the client's body failed.
@@ -50,6 +59,8 @@ struct Progress {
     returned: Option<Incoming>,
     /// A chunk that waits for memory or for the limits, and who waits with it.
     waiting: Option<(Bytes, Waker)>,
+    /// What was read after that.
+    ahead: VecDeque<Frame<Bytes>>,
     /// What the body says of its sender, unless its end can't change that.
     watch: Option<Box<BodyWatch>>,
     budget: Arc<Budget>,
@@ -66,6 +77,24 @@ struct Replay {
 }
 
 impl Progress {
+    /// What was read and isn't forwarded yet.
+    fn next_read(&mut self) -> Option<Frame<Bytes>> {
+        self.waiting.take().map(|(piece, _)| Frame::data(piece)).or_else(|| self.ahead.pop_front())
+    }
+
+    /// Reads ahead in a body; an error if it failed.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, body: &mut Incoming) -> Result<(), LocalResponse> {
+        let length =
+            |ahead: &VecDeque<Frame<Bytes>>| ahead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>();
+        while self.ahead.len() < MAX_AHEAD_FRAMES && length(&self.ahead) < MAX_AHEAD {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(frame)) => self.ahead.push_back(frame.map_err(|error| failed(&error))?),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the limits admit the request for the sender that it has with this piece.
     fn poll_admitted(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<Result<(), LocalResponse>> {
         self.watch.as_mut().map_or(Poll::Ready(Ok(())), |watch| watch.poll(cx, piece))
@@ -99,18 +128,21 @@ impl Upload {
             body_recorder,
             last: Instant::now(),
             is_ended: false,
+            had_trailers: false,
             is_recorded: false,
             failed: None,
             replay: None,
             returned: None,
             waiting: None,
+            ahead: VecDeque::new(),
             watch,
             budget,
         })))
     }
 
-    /// Takes the body for the record, and what it said of its sender. What is not forwarded yet never will be.
-    pub(crate) fn take(&self) -> (CapturedBody, Option<Watched>) {
+    /// Takes the body for the record, what it said of its sender, and whether it had trailers. What is not forwarded yet never
+    /// will be.
+    pub(crate) fn take(&self) -> (CapturedBody, Option<Watched>, bool) {
         let mut progress = self.lock();
         progress.is_recorded = true;
         if let Some((_, waker)) = &progress.waiting {
@@ -119,9 +151,9 @@ impl Upload {
         }
         let body =
             if progress.is_ended { progress.body_recorder.take() } else { progress.body_recorder.take_unfinished() };
-        let watch = progress.watch.take();
+        let (watch, had_trailers) = (progress.watch.take(), progress.had_trailers);
         drop(progress);
-        (body, watch.map(|watch| watch.into_watched()))
+        (body, watch.map(|watch| watch.into_watched()), had_trailers)
     }
 
     /// When data was last forwarded; now, if the limits hold it back.
@@ -292,7 +324,7 @@ impl Body for RequestBody {
         }
         if let Some(rest) = &mut this.rest {
             let Rest { body, upload, pace, timer } = &mut **rest;
-            let waited = upload.lock().waiting.take().map(|(piece, _)| Some(Ok(Frame::data(piece))));
+            let waited = upload.lock().next_read().map(|frame| Some(Ok(frame)));
             let next = waited.map_or_else(|| Pin::new(&mut *body).poll_frame(cx), Poll::Ready);
             let Poll::Ready(frame) = next else {
                 let left = pace.left();
@@ -323,18 +355,21 @@ impl Body for RequestBody {
                             progress.waiting = frame.into_data().ok().map(|piece| (piece, cx.waker().clone()));
                             return Poll::Pending;
                         }
-                        match progress.poll_admitted(cx, piece) {
-                            Poll::Ready(Ok(())) => {}
-                            Poll::Ready(Err(refused)) => {
-                                progress.failed = Some(refused);
-                                drop(progress);
-                                this.is_ended = true;
-                                return Poll::Ready(Some(Err(UploadFailed)));
-                            }
+                        let admitted = match progress.poll_admitted(cx, piece) {
+                            Poll::Ready(admitted) => admitted,
                             Poll::Pending => {
-                                progress.waiting = frame.into_data().ok().map(|piece| (piece, cx.waker().clone()));
-                                return Poll::Pending;
+                                progress.waiting = frame.data_ref().map(|piece| (piece.clone(), cx.waker().clone()));
+                                match progress.read_ahead(cx, body) {
+                                    Ok(()) => return Poll::Pending,
+                                    Err(failed) => Err(failed),
+                                }
                             }
+                        };
+                        if let Err(failed) = admitted {
+                            progress.failed = Some(failed);
+                            drop(progress);
+                            this.is_ended = true;
+                            return Poll::Ready(Some(Err(UploadFailed)));
                         }
                         pace.received(piece.len());
                         progress.body_recorder.push(piece);
@@ -344,7 +379,7 @@ impl Body for RequestBody {
                     }
                     progress.keep_for_replay(&frame);
                     if frame.is_trailers() {
-                        progress.is_ended = true;
+                        (progress.is_ended, progress.had_trailers) = (true, true);
                         drop(progress);
                         (this.rest, this.is_ended) = (None, true);
                         let trailers = frame.into_trailers().ok().and_then(headers::trailers);

@@ -22,6 +22,9 @@ use crate::{
     prefix_sender::PrefixSender, recorder::Recorder, request_body::Upload,
 };
 
+/// Where the permit will be that the rest of a body may need.
+type Late<A> = Arc<LatePermit<<A as Admit>::Permit>>;
+
 /// What the limits decide by.
 struct Asked<'a> {
     access_key: Arc<str>,
@@ -166,14 +169,17 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
         mut body_recorder: BodyRecorder,
         read: PrefixSender,
         (asked, peer): (&Asked<'_>, SocketAddr),
-    ) -> (Option<Arc<Upload>>, Option<Arc<LatePermit<A::Permit>>>) {
+    ) -> (Option<Arc<Upload>>, Option<Late<A>>) {
+        if prefix.had_trailers() {
+            pending.note_trailers();
+        }
         if prefix.is_whole() {
             pending.note(|capture| capture.request.body = body_recorder.take());
             return (None, None);
         }
         let (watch, late) =
             read.reader.filter(|reader| read.goes_on && !reader.is_final()).map_or((None, None), |reader| {
-                let late = Arc::<LatePermit<A::Permit>>::default();
+                let late = Late::<A>::default();
                 let recount = Recounter {
                     shared: Arc::clone(&self.shared),
                     peer,
