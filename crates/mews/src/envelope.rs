@@ -314,6 +314,14 @@ mod tests {
     }
 
     #[test]
+    fn regression_white_space_that_json_does_not_have_hid_what_followed_it() {
+        for space in ["\u{c}", "\u{b}", "\u{85}", "\u{a0}", "\u{2003}", "\u{feff}"] {
+            let body = format!("{space}{{{space}\"AccessToken\"{space}:{space}\"A\"{space}}}");
+            assert_eq!(text(&read(body.as_bytes()).access_token), Some("A"), "{space:?}");
+        }
+    }
+
+    #[test]
     fn bytes_that_are_not_utf_8_are_passed_over() {
         let envelope = read(b"{\"\xff\":\"\xfe\",\"AccessToken\":\"A\",\"Client\":\"\xff\"}");
         assert_eq!(text(&envelope.access_token), Some("A"));

@@ -180,15 +180,15 @@ impl Reader {
                     State::Between
                 }
                 b'/' => State::Slash,
-                // White space, or a part of a byte order mark.
-                b' ' | b'\t' | b'\n' | b'\r' | b'\xef' | b'\xbb' | b'\xbf' => State::Between,
+                byte if is_space(byte) => State::Between,
                 _ => State::Ended,
             };
             return;
         }
         let top = self.depth == 1;
         match byte {
-            b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
+            b':' => {}
+            byte if is_space(byte) => {}
             b',' if top => self.expected = Expected::Name,
             b',' => {}
             b'/' => self.state = State::Slash,
@@ -330,6 +330,11 @@ impl Reader {
     }
 }
 
+/// Whether it is of a byte order mark, or white space, of which .NET knows more than JSON. Nothing else starts so.
+fn is_space(byte: u8) -> bool {
+    byte <= b' ' || !byte.is_ascii()
+}
+
 fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$')
 }
@@ -344,7 +349,8 @@ mod tests {
         let mut reader = Reader::default();
         for piece in pieces {
             let before = reader.envelope().clone();
-            assert_eq!(reader.read(piece), before != *reader.envelope());
+            // It may have changed more than once.
+            assert!(reader.read(piece) || before == *reader.envelope());
         }
         reader
     }
