@@ -1,8 +1,12 @@
 //! Text in UTF-16 and UTF-32, which older JSON standards allow and some clients send.
 
+mod stream;
+
 use std::borrow::Cow;
 
 use memchr::memchr;
+
+pub use self::stream::Utf8Stream;
 
 /// Sample size for detecting the encoding, in bytes.
 const SAMPLE: usize = 4096;
@@ -33,17 +37,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
     let bytes = &bytes[mark..];
     let text: String = match encoding {
         Encoding::Utf16(order) => {
-            let units = bytes.as_chunks::<2>().0.iter().map(|unit| match order {
-                Order::Little => u16::from_le_bytes(*unit),
-                Order::Big => u16::from_be_bytes(*unit),
-            });
+            let units = bytes.as_chunks::<2>().0.iter().map(|unit| order.unit_16(*unit));
             char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
         }
         Encoding::Utf32(order) => {
-            let units = bytes.as_chunks::<4>().0.iter().map(|unit| match order {
-                Order::Little => u32::from_le_bytes(*unit),
-                Order::Big => u32::from_be_bytes(*unit),
-            });
+            let units = bytes.as_chunks::<4>().0.iter().map(|unit| order.unit_32(*unit));
             units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
         }
     };
@@ -59,16 +57,32 @@ fn is_control(character: char) -> bool {
     character.is_control() && !matches!(character, '\t' | '\n' | '\r' | '\u{c}' | '\u{b}')
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Encoding {
     Utf16(Order),
     Utf32(Order),
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Order {
     Little,
     Big,
+}
+
+impl Order {
+    fn unit_16(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Self::Little => u16::from_le_bytes(bytes),
+            Self::Big => u16::from_be_bytes(bytes),
+        }
+    }
+
+    fn unit_32(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
 }
 
 /// The encoding indicated by a byte order mark, and the mark's length.

@@ -24,7 +24,7 @@ pub struct DecodeError {
     /// Whether only the end is missing, so that all there is was decoded.
     pub(crate) is_cut: bool,
     /// Whether it would have been longer than it may be.
-    pub(crate) is_too_long: bool,
+    pub is_too_long: bool,
 }
 
 impl DecodeError {
@@ -45,7 +45,11 @@ pub fn decode(coding: &str, body: &Bytes) -> Result<Bytes, DecodeError> {
 }
 
 /// Like [`decode`], up to so many bytes.
-pub(crate) fn decode_within(coding: &str, body: &Bytes, max: usize) -> Result<Bytes, DecodeError> {
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_within(coding: &str, body: &Bytes, max: usize) -> Result<Bytes, DecodeError> {
     if coding.split(',').count() > MAX_CODINGS {
         return Err(DecodeError::unreadable(format!("more than {MAX_CODINGS} nested content codings")));
     }

@@ -61,7 +61,7 @@ pub use capture::{
     Capture, CaptureMemory, CapturedBody, CapturedEnvelope, CapturedMessage, CapturedRequest, CapturedResponse,
     CapturedToken, CapturedWebSocket, Head,
 };
-pub use charset::as_utf8;
+pub use charset::{Utf8Stream, as_utf8};
 pub use destination::{Authority, Destination, Tls};
 pub use digest::{Digest, InvalidDigest, InvalidPseudonym, Pseudonym, PseudonymKey};
 pub use exchange::{

@@ -26,6 +26,8 @@ pub enum Note {
     /// The tool that recorded the exchange kept a body decoded from its `Content-Encoding`: length and digest are those
     /// of the decoded bytes.
     BodyDecoded,
+    /// The request or the response had trailers, which are not recorded.
+    TrailersNotRecorded,
 }
 
 impl Note {
@@ -40,6 +42,7 @@ impl Note {
             Self::LengthIgnored => "length-ignored",
             Self::ClientHalfClosed => "client-half-closed",
             Self::BodyDecoded => "body-decoded",
+            Self::TrailersNotRecorded => "trailers-not-recorded",
         }
     }
 }
@@ -63,6 +66,10 @@ impl fmt::Display for Note {
             Self::BodyDecoded => {
                 "a body was recorded decoded from its Content-Encoding; length and digest are of the decoded bytes"
             }
+            Self::TrailersNotRecorded => {
+                "a message had trailers, which are not recorded; those that Trailer did not announce, or that are not \
+                 allowed in trailers, may not have been passed on"
+            }
         })
     }
 }
@@ -81,6 +88,7 @@ mod tests {
             Note::LengthIgnored,
             Note::ClientHalfClosed,
             Note::BodyDecoded,
+            Note::TrailersNotRecorded,
         ] {
             assert_eq!(serde_json::to_value(note).unwrap(), note.as_str());
         }

@@ -31,6 +31,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What hyper reads instead of a refused head, so that the refusal gets its response in pipeline order.
 const PLACEHOLDER: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
+/// The same for a HEAD request, whose response has no body.
+const HEAD_PLACEHOLDER: &[u8] = b"HEAD / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
 /// Bytes to read at once.
 const READ_SIZE: usize = 8 * 1024;
 
@@ -317,8 +320,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Refuses a head, reporting at most `kept` bytes of it.
     fn refuse(&mut self, kept: usize, fault: Fault) {
         let wire = Bytes::copy_from_slice(&self.buffer[..kept.min(self.buffer.len())]);
+        // Empty lines before the start line are allowed (RFC 9112, section 2.2).
+        let is_head = self.buffer.trim_ascii_start().starts_with(b"HEAD ");
         self.heads.push(Err(fault.refusal(wire)));
-        self.placeholder = PLACEHOLDER;
+        self.placeholder = if is_head { HEAD_PLACEHOLDER } else { PLACEHOLDER };
         self.state = State::Refused;
         self.lingers = true;
         self.buffer = BytesMut::new();

@@ -1,31 +1,24 @@
 //! The envelope: the tokens and the client name that every request carries.
 //!
-//! [`read`] takes them from a prefix of a JSON body, [`from_cookies`] from the cookies of a WebSocket handshake.
+//! [`read`] takes them from a JSON body, [`Reader`] while the body arrives, [`from_cookies`] from the cookies of a WebSocket
+//! handshake.
+
+mod parts;
+mod reader;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The sender of a request. Fields that the request doesn't have are `None`.
-///
-/// The tokens are plain secrets, so `Debug` shows only whether they are present.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Envelope<'a> {
-    /// `AccessToken`: the enterprise on whose behalf the request is made.
-    pub access_token: Option<Cow<'a, str>>,
-    /// `ClientToken`: the integration.
-    pub client_token: Option<Cow<'a, str>>,
-    /// `Client`: name and version of the integration.
-    pub client: Option<Cow<'a, str>>,
-    /// Whether the request asks for a page: it has an object `Limitation`.
-    pub paginated: bool,
-}
+use self::parts::Name;
+pub use self::{parts::Envelope, reader::Reader};
 
 /// Reads the envelope from the top level of a JSON object, which may be truncated anywhere.
 ///
-/// Values before the end or the first JSON error are found; a truncated string is not. Of duplicate names the last string
-/// counts, as it does for Mews. A byte order mark is skipped. Anything but an object gives an empty envelope.
+/// A truncated string is not found. Names are compared ignoring ASCII case, and of duplicate names the last string counts, and
+/// the last `Limitation`: so does .NET. Behind a JSON error it reads on as [`Reader`] does. A byte order mark is skipped.
+/// Anything but an object gives an empty envelope.
 ///
 /// Strings are borrowed unless they have escapes. The rest of the body is skipped, at one byte of memory per level of
 /// nesting.
@@ -38,28 +31,18 @@ pub struct Envelope<'a> {
 /// assert_eq!(envelope::read(b"<html>"), envelope::Envelope::default());
 /// ```
 pub fn read(body: &[u8]) -> Envelope<'_> {
-    read_prefix(body).0
-}
-
-/// Like [`read`], and whether the envelope is final: more of the body can't change it, because the object has ended, there is
-/// none, or it has a JSON error.
-///
-/// ```
-/// use nightaudit_mews::envelope;
-///
-/// let (envelope, is_final) = envelope::read_prefix(br#"{"AccessToken": "B", "#);
-/// assert_eq!((envelope.access_token.as_deref(), is_final), (Some("B"), false));
-/// assert!(envelope::read_prefix(br#"{"AccessToken": "B"}"#).1);
-/// assert!(envelope::read_prefix(b"a=b").1);
-/// ```
-pub fn read_prefix(body: &[u8]) -> (Envelope<'_>, bool) {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut envelope = Envelope::default();
-    // An error only marks where reading stopped; `envelope` has what came before.
-    let stopped = serde_json::Deserializer::from_slice(json).deserialize_map(TopLevel(&mut envelope));
-    let is_cut = stopped.is_err_and(|error| error.is_eof()) || BYTE_ORDER_MARK.starts_with(body);
-    (envelope, !is_cut)
+    match serde_json::Deserializer::from_slice(json).deserialize_map(TopLevel(&mut envelope)) {
+        // A lenient parser may read on, and find other tokens.
+        Err(error) if !error.is_eof() => {
+            let mut reader = Reader::default();
+            reader.read(json);
+            reader.into_envelope()
+        }
+        // Only the end is missing, if anything.
+        _ => envelope,
+    }
 }
 
 /// Reads the envelope from the values of `Cookie` headers: `ClientToken=…; AccessToken=…`.
@@ -90,18 +73,6 @@ pub fn from_cookies<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Envelope<
     envelope
 }
 
-impl fmt::Debug for Envelope<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = |token: &Option<Cow<'_, str>>| token.as_ref().map(|_| format_args!("…").to_string());
-        f.debug_struct("Envelope")
-            .field("access_token", &hidden(&self.access_token))
-            .field("client_token", &hidden(&self.client_token))
-            .field("client", &self.client)
-            .field("paginated", &self.paginated)
-            .finish()
-    }
-}
-
 /// Visits the body's object and fills the envelope.
 struct TopLevel<'e, 'de>(&'e mut Envelope<'de>);
 
@@ -128,14 +99,6 @@ impl<'de> Visitor<'de> for TopLevel<'_, 'de> {
     }
 }
 
-enum Name {
-    AccessToken,
-    ClientToken,
-    Client,
-    Limitation,
-    Other,
-}
-
 /// Reads names as bytes, so that invalid UTF-8 in a name doesn't end the reading.
 struct NameSeed;
 
@@ -155,21 +118,25 @@ impl Visitor<'_> for NameSeed {
     }
 
     fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
-        Ok(match name {
-            b"AccessToken" => Name::AccessToken,
-            b"ClientToken" => Name::ClientToken,
-            b"Client" => Name::Client,
-            b"Limitation" => Name::Limitation,
-            _ => Name::Other,
-        })
+        Ok(Name::of(name))
     }
 }
 
 /// Stores a string; any other value leaves the slot unchanged.
 struct TextInto<'e, 'de>(&'e mut Option<Cow<'de, str>>);
 
+impl TextInto<'_, '_> {
+    fn other(self) {}
+}
+
 /// Notes an object as soon as it starts, so that truncation inside it doesn't hide it.
 struct ObjectInto<'e>(&'e mut bool);
+
+impl ObjectInto<'_> {
+    fn other(self) {
+        *self.0 = false;
+    }
+}
 
 /// Seed and visitor for a value of any type; skips what it isn't looking for.
 macro_rules! any_value {
@@ -190,26 +157,32 @@ macro_rules! any_value {
             }
 
             fn visit_unit<E>(self) -> Result<(), E> {
+                self.other();
                 Ok(())
             }
 
             fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+                self.other();
                 Ok(())
             }
 
             fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+                self.other();
                 Ok(())
             }
 
             fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+                self.other();
                 Ok(())
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+                self.other();
                 Ok(())
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+                self.other();
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(())
             }
@@ -238,6 +211,7 @@ any_value!(TextInto<'_, 'de> {
 
 any_value!(ObjectInto<'_> {
     fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.other();
         Ok(())
     }
 
@@ -294,6 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn regression_a_limitation_that_was_taken_back_made_a_request_cheaper() {
+        for (limitation, paginated) in
+            [("{},\"Limitation\":null", false), ("{},\"limitation\":[{}]", false), ("1,\"Limitation\":{", true)]
+        {
+            assert_eq!(read(format!(r#"{{"Limitation":{limitation}"#).as_bytes()).paginated, paginated, "{limitation}");
+        }
+    }
+
+    #[test]
+    fn regression_names_in_another_case_were_passed_over() {
+        let envelope =
+            read(br#"{"AccessToken":"decoy","ACCESSTOKEN":"A","clientToken":"C","client":"K","limitation":{}}"#);
+        assert_eq!(text(&envelope.access_token), Some("A"));
+        assert_eq!(text(&envelope.client_token), Some("C"));
+        assert_eq!((text(&envelope.client), envelope.paginated), (Some("K"), true));
+    }
+
+    #[test]
     fn a_cut_takes_away_only_what_follows_it() {
         let cut = &WHOLE.as_bytes()[..WHOLE.find("cme").unwrap()];
         let envelope = read(cut);
@@ -304,24 +296,28 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_is_final_once_nothing_can_change_it() {
-        for cut in (0..WHOLE.len()).filter(|cut| *cut < WHOLE.len()) {
-            assert!(!read_prefix(&WHOLE.as_bytes()[..cut]).1, "{cut}");
-        }
-        for body in [WHOLE, "{}", "[", "a=b", "\"text\"", "{\"AccessToken\":\"A\",}", "\u{feff}{}", "\u{feff}a"] {
-            assert!(read_prefix(body.as_bytes()).1, "{body}");
-        }
-        for body in ["", " \n", "\u{feff}", "\u{feff} {", "{\"Client\":\"K"] {
-            assert!(!read_prefix(body.as_bytes()).1, "{body}");
-        }
-        assert!(!read_prefix(b"\xef\xbb").1);
-    }
-
-    #[test]
     fn mistakes_further_on_do_no_harm() {
         for rest in [",}", ", 'x': 1}", "} trailing", ", \"\u{1}\": 1}", ", \"x\": 01}"] {
             let body = format!(r#"{{"AccessToken":"A"{rest}"#);
             assert_eq!(text(&read(body.as_bytes()).access_token), Some("A"), "{rest:?}");
+        }
+    }
+
+    #[test]
+    fn regression_a_mistake_hid_what_followed_it() {
+        for mistake in
+            ["'x':1,", "\"x\":NaN,", "\"x\":01,", "x:[1],", ",", "/* \" */", "// '\n", "\"x\":\"\u{1}\",", "\"x\":1 "]
+        {
+            let body = format!("{{\"AccessToken\":\"decoy\",{mistake},'AccessToken':'A'}}");
+            assert_eq!(text(&read(body.as_bytes()).access_token), Some("A"), "{mistake}");
+        }
+    }
+
+    #[test]
+    fn regression_white_space_that_json_does_not_have_hid_what_followed_it() {
+        for space in ["\u{c}", "\u{b}", "\u{85}", "\u{a0}", "\u{2003}", "\u{feff}"] {
+            let body = format!("{space}{{{space}\"AccessToken\"{space}:{space}\"A\"{space}}}");
+            assert_eq!(text(&read(body.as_bytes()).access_token), Some("A"), "{space:?}");
         }
     }
 

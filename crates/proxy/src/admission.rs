@@ -11,7 +11,8 @@ use nightaudit_exchange::{AdmissionRecord, Decision, Destination, FailureKind};
 use nightaudit_limit::{Admission, AdmissionRequest, Admit, LimitSignal, Permit, Refusal, Unavailable, Usage};
 
 use crate::{
-    headers, local_response::LocalResponse, pending::PendingExchange, recorder::RecordPermit, upstream::SendObserver,
+    headers, late_permit::LatePermit, local_response::LocalResponse, pending::PendingExchange, recorder::RecordPermit,
+    upstream::SendObserver,
 };
 
 /// Requests admission. Returns the decision to record, and the permit or the local response.
@@ -39,7 +40,7 @@ pub(crate) async fn ask<A: Admit>(
 }
 
 /// Without the limiter nothing is sent.
-fn unavailable(error: Unavailable) -> LocalResponse {
+pub(crate) fn unavailable(error: Unavailable) -> LocalResponse {
     LocalResponse::failed(FailureKind::LimitStore, error.cause)
 }
 
@@ -78,6 +79,8 @@ pub(crate) fn limit_signal(status: StatusCode, headers: &HeaderMap) -> Option<Li
 pub(crate) struct SendNotes<'a, P: RecordPermit, L> {
     pub(crate) pending: &'a mut PendingExchange<P>,
     pub(crate) permit: &'a mut L,
+    /// The permit for what the rest of the body names, which matters if the request is sent again.
+    pub(crate) late: Option<&'a LatePermit<L>>,
 }
 
 impl<P: RecordPermit, L: Permit> SendObserver for SendNotes<'_, P, L> {
@@ -85,6 +88,9 @@ impl<P: RecordPermit, L: Permit> SendObserver for SendNotes<'_, P, L> {
         // Only once there is a connection: after a crash, a journaled request counts as sent.
         self.pending.begin().map_err(|failure| LocalResponse::failed(FailureKind::Store, failure.cause))?;
         self.permit.sent().await.map_err(unavailable)?;
+        if let Some(late) = self.late {
+            late.sent().await.map_err(unavailable)?;
+        }
         let now = self.pending.elapsed();
         self.pending.note(|capture| (capture.forwarded, capture.destination) = (Some(now), Some(destination)));
         Ok(())
@@ -92,6 +98,9 @@ impl<P: RecordPermit, L: Permit> SendObserver for SendNotes<'_, P, L> {
 
     async fn not_sent(&mut self) -> Result<(), LocalResponse> {
         self.pending.note(|capture| (capture.forwarded, capture.destination) = (None, None));
+        if let Some(late) = self.late {
+            late.unsent().await.map_err(unavailable)?;
+        }
         self.permit.unsent().await.map_err(unavailable)
     }
 }

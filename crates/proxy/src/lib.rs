@@ -54,16 +54,23 @@
 
 mod admission;
 mod body_fault;
+mod body_prefix;
+mod body_reader;
 mod body_recorder;
+mod body_watch;
 mod budget;
+mod coded;
 mod config;
 mod cookies;
+mod discard;
 mod headers;
 mod ids;
+mod late_permit;
 mod local_response;
 mod origin;
 mod pace;
 mod pending;
+mod prefix_sender;
 mod proxy;
 mod recorder;
 mod request_body;

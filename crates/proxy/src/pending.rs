@@ -7,18 +7,11 @@ use std::{
 };
 
 use nightaudit_exchange::{
-    Api, Capture, CaptureMemory, CapturedBody, CapturedEnvelope, Failure, FailureKind, InjectedFault, Note, Outcome,
-    as_utf8,
+    Api, Capture, CaptureMemory, CapturedBody, Failure, FailureKind, InjectedFault, Note, Outcome,
 };
 use nightaudit_listen::{ClientProgress, HalfClose};
-use nightaudit_mews::envelope;
 
-use crate::{
-    proxy::captured,
-    recorder::RecordPermit,
-    request_body::{ENVELOPE_SPAN, Upload},
-    shares::Share,
-};
+use crate::{body_watch::Watched, proxy::captured, recorder::RecordPermit, request_body::Upload, shares::Share};
 
 /// An exchange that is not recorded yet, with its recorder permit.
 ///
@@ -93,6 +86,11 @@ impl<P: RecordPermit> PendingExchange<P> {
         self.open.as_mut().map(|(_, capture)| std::mem::take(&mut capture.memory)).unwrap_or_default()
     }
 
+    /// Notes that one of the messages had trailers.
+    pub(crate) fn note_trailers(&mut self) {
+        self.note(|capture| add_note(capture, Note::TrailersNotRecorded));
+    }
+
     /// Updates what is recorded of the faults that these rules inject.
     pub(crate) fn note_fault(&mut self, rules: &[String], change: impl FnOnce(&mut InjectedFault)) {
         self.note(|capture| {
@@ -148,8 +146,14 @@ impl<P: RecordPermit> PendingExchange<P> {
     pub(crate) fn finish(&mut self, outcome: Outcome, error: Option<Failure>) -> Option<P::Receipt> {
         let (permit, mut capture) = self.open.take()?;
         if let Some(upload) = self.upload.take() {
-            capture.request.body = upload.take();
-            complete_envelope(&mut capture);
+            let (body, watched, had_trailers) = upload.take();
+            capture.request.body = body;
+            if had_trailers {
+                add_note(&mut capture, Note::TrailersNotRecorded);
+            }
+            if let Some(watched) = watched {
+                note_watched(&mut capture, watched, self.started);
+            }
         }
         if outcome != Outcome::Aborted && self.half_close.take().is_some_and(|client| client.has_happened()) {
             capture.notes.push(Note::ClientHalfClosed);
@@ -177,22 +181,27 @@ impl<P: RecordPermit> PendingExchange<P> {
     }
 }
 
-/// Completes the envelope from a body that was forwarded as soon as the limiter's key was known.
-fn complete_envelope(capture: &mut Capture) {
-    let CapturedEnvelope { access_token, client_token, client, paginated } = &mut capture.envelope;
-    if access_token.is_some() && client_token.is_some() && client.is_some() && *paginated {
-        return;
+fn add_note(capture: &mut Capture, note: Note) {
+    if !capture.notes.contains(&note) {
+        capture.notes.push(note);
     }
-    let mut prefix = Vec::new();
-    for piece in &capture.request.body.kept {
-        let room = ENVELOPE_SPAN - prefix.len();
-        prefix.extend_from_slice(&piece[..piece.len().min(room)]);
+}
+
+/// Notes what the rest of a body said of its sender, and what the limits said to that.
+fn note_watched(capture: &mut Capture, watched: Watched, started: Instant) {
+    let Watched { envelope, limit, admitted, refused } = watched;
+    capture.envelope = captured(envelope);
+    if let Some(limit) = limit {
+        capture.limit = Some(limit);
     }
-    let whole = captured(envelope::read(&as_utf8(&prefix)));
-    *access_token = access_token.take().or(whole.access_token);
-    *client_token = client_token.take().or(whole.client_token);
-    *client = client.take().or(whole.client);
-    *paginated |= whole.paginated;
+    if refused {
+        // Mews never got it whole, so that it doesn't count.
+        (capture.forwarded, capture.destination) = (None, None);
+    } else if let Some(admitted) = admitted.filter(|_| capture.forwarded.is_some()) {
+        // From when on it counts.
+        let admitted = admitted.into_std().saturating_duration_since(started);
+        capture.forwarded = Some(capture.response_head.map_or(admitted, |head| admitted.min(head)));
+    }
 }
 
 impl<P: RecordPermit> Drop for PendingExchange<P> {

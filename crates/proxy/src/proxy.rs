@@ -2,6 +2,7 @@
 
 mod admit;
 mod faults;
+mod recount;
 mod request_head;
 mod request_target;
 mod response;
@@ -27,7 +28,7 @@ use http::{
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use nightaudit_exchange::{Api, ExchangeId, Failure, FailureKind, Head, Outcome};
 use nightaudit_fault::Plan;
-use nightaudit_limit::{Admit, Limiter, Permit as _};
+use nightaudit_limit::{Admit, Limiter, Permit};
 use nightaudit_listen::{Handler, Refusal, RefusalKind, RequestContext};
 
 pub(crate) use self::sender::captured;
@@ -39,11 +40,13 @@ use self::{
 use crate::{
     Origin, ProxyConfig, UpstreamConfig, UpstreamConfigError,
     admission::{self, SendNotes},
+    body_prefix::BodyPrefix,
     headers::{self, Hop},
+    late_permit::LatePermit,
     local_response::LocalResponse,
     pending::PendingExchange,
     recorder::Recorder,
-    request_body::{BodyPrefix, RequestBody, Upload},
+    request_body::{RequestBody, Upload},
     response_body::ProxyBody,
     response_head::{Framing, ProxyAddress, switches_to_web_socket},
     upstream::{Body, Lease, Route, Upstream},
@@ -205,7 +208,8 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                         Head::Parsed(_) => None,
                     });
                     let request = outgoing(parts, admitted.prefix, admitted.upload.clone(), host, hop);
-                    host.send(request, original, SendNotes { pending, permit: &mut admitted.permit })
+                    let late = admitted.late.as_deref();
+                    host.send(request, original, SendNotes { pending, permit: &mut admitted.permit, late })
                 });
                 within(response, self.shared.config.timeouts.response_head, upload, self.api()).await
             };
@@ -217,7 +221,9 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
                 Some(broken) if sent.is_err() => return Err(broken),
                 _ => sent?,
             };
-            admitted.permit.responded(admission::limit_signal(response.status(), response.headers())).await;
+            // It says something of the sender that Mews knows.
+            let permit = admitted.late.and_then(|late| late.take()).unwrap_or(admitted.permit);
+            permit.responded(admission::limit_signal(response.status(), response.headers())).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && (upgrade.is_none() || !switches_to_web_socket(&response))
             {
@@ -369,11 +375,13 @@ impl<R: Recorder, A: Admit> Handler for Proxy<R, A> {
 }
 
 /// A request that the limits admit.
-struct Admitted<L> {
+struct Admitted<L: Permit> {
     prefix: BodyPrefix,
     /// The rest of its body, unless the prefix is all of it.
     upload: Option<Arc<Upload>>,
     permit: L,
+    /// Where the permit will be that the rest of the body may need.
+    late: Option<Arc<LatePermit<L>>>,
     /// The faults to inject, if any.
     plan: Option<Box<Plan>>,
 }

@@ -1,7 +1,8 @@
-//! Request bodies: a prefix is read for the envelope, the rest is streamed.
+//! Request bodies as they are sent.
 
 use std::{
-    future::{Future as _, poll_fn},
+    collections::VecDeque,
+    future::Future as _,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
@@ -13,213 +14,29 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use nightaudit_exchange::{CapturedBody, FailureKind};
 use smallvec::SmallVec;
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     body_recorder::BodyRecorder,
-    budget::{Budget, FREE, PATIENCE, Reservation},
+    body_watch::{BodyWatch, Watched},
+    budget::{Budget, FREE, Reservation},
+    discard::discard,
     headers,
     local_response::LocalResponse,
     pace::BodyPace,
 };
 
-/// The envelope must be within this prefix of a body.
-pub(crate) const ENVELOPE_SPAN: usize = 1 << 20;
-
 /// Bytes beyond the prefix that are kept for a retry while the upstream may still report the request as unprocessed.
 const MAX_REPLAY: usize = 1 << 20;
 
-/// Bytes that may be parsed repeatedly for the envelope of a body that arrives in small chunks. After that the whole
-/// span is read first.
-const MAX_EXAMINED: usize = 4 * ENVELOPE_SPAN;
-
 /// Usually a body that arrived at once.
-type Pieces = SmallVec<[Bytes; 1]>;
+pub(crate) type Pieces = SmallVec<[Bytes; 1]>;
 
-/// The prefix of a request body.
-pub(crate) struct BodyPrefix {
-    pieces: Pieces,
-    trailers: Option<Box<HeaderMap>>,
-    /// The unread rest; `None` if the prefix is the whole body.
-    rest: Option<Incoming>,
-    hint: SizeHint,
-    /// Memory for the prefix, beyond what is kept for the record.
-    reserved: Option<Arc<Reservation>>,
-    pace: BodyPace,
-}
+/// Bytes that are read ahead while the limits hold a chunk back, since only who reads notices that the client left.
+const MAX_AHEAD: usize = 64 << 10;
 
-impl BodyPrefix {
-    /// Reads a body until it ends, [`ENVELOPE_SPAN`] bytes were read, or the data so far `is_enough` to forward the
-    /// request and no more is available yet.
-    ///
-    /// Available data is always read, so that the prefix of an ordinary request is its whole body. If the budget is
-    /// exhausted, reading waits without holding memory: until the request must be refused if the data is not enough,
-    /// otherwise only as long as that may keep the record complete.
-    pub(crate) async fn read(
-        mut body: Incoming,
-        body_recorder: &mut BodyRecorder,
-        pace: BodyPace,
-        budget: &Arc<Budget>,
-        is_enough: impl Fn(&[u8]) -> bool,
-    ) -> Result<Self, LocalResponse> {
-        let hint = body.size_hint();
-        let mut prefix = Self { pieces: Pieces::new(), trailers: None, rest: None, hint, reserved: None, pace };
-        // Bytes read so far, bytes available when the envelope was last parsed, and bytes parsed in total.
-        let (mut length, mut seen, mut examined, mut enough) = (0, 0, 0, false);
-        while length < ENVELOPE_SPAN {
-            if body.is_end_stream() {
-                return Ok(prefix);
-            }
-            let mut next = poll_now(&mut body).await;
-            if next.is_pending() && !enough && length > seen && examined + length <= MAX_EXAMINED {
-                (seen, examined) = (length, examined + length);
-                enough = is_enough(&prefix.bytes());
-            }
-            if next.is_pending() && enough {
-                // The connection yields one chunk at a time, and may already have the next.
-                tokio::task::yield_now().await;
-                next = poll_now(&mut body).await;
-                if next.is_pending() {
-                    break;
-                }
-            }
-            let frame = match next {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    let begun = Instant::now();
-                    let frame = timeout(prefix.pace.left(), poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
-                    prefix.pace.waited(begun.elapsed());
-                    frame.map_err(|_| prefix.pace.exhausted())?
-                }
-            };
-            match frame {
-                None => return Ok(prefix),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) if piece.is_empty() => {}
-                    Ok(piece) => {
-                        length += piece.len();
-                        prefix.pace.received(piece.len());
-                        prefix.pieces.push(piece.clone());
-                        let granted = prefix.granted(length, body_recorder, budget, &is_enough).await;
-                        body_recorder.push(&piece);
-                        if !granted? {
-                            break;
-                        }
-                    }
-                    Err(frame) => {
-                        prefix.trailers = frame.into_trailers().ok().and_then(headers::trailers).map(Box::new);
-                    }
-                },
-                Some(Err(error)) => return Err(failed(&error)),
-            }
-        }
-        // What made the prefix long enough may have been the end.
-        if !body.is_end_stream() {
-            prefix.rest = Some(body);
-        }
-        Ok(prefix)
-    }
-
-    /// Waits for memory for the prefix once it exceeds the uncounted allowance. Returns false if the body should be
-    /// forwarded as it arrives.
-    async fn granted(
-        &mut self,
-        length: usize,
-        body_recorder: &mut BodyRecorder,
-        budget: &Arc<Budget>,
-        is_enough: impl Fn(&[u8]) -> bool,
-    ) -> Result<bool, LocalResponse> {
-        if length <= FREE || self.reserved.is_some() {
-            return Ok(true);
-        }
-        // All at once, so that two bodies can't deadlock.
-        let all = self.hint.upper().and_then(|all| usize::try_from(all).ok());
-        let all = all.unwrap_or(ENVELOPE_SPAN).min(ENVELOPE_SPAN).max(length) - FREE;
-        let granted = match budget.try_reserve(all) {
-            Some(granted) => granted,
-            None if is_enough(&self.bytes()) => {
-                if !body_recorder.needs_memory() || budget.is_stuck() {
-                    return Ok(false);
-                }
-                let Some(granted) = Arc::clone(budget).reserve(all, PATIENCE).await else { return Ok(false) };
-                granted
-            }
-            None => Arc::clone(budget).reserve(all, self.pace.timeout()).await.ok_or_else(Budget::exhausted)?,
-        };
-        self.reserved = Some(Arc::new(body_recorder.cover(granted)));
-        Ok(true)
-    }
-
-    /// Returns the bytes, to parse the envelope; copied only if they arrived in several chunks.
-    pub(crate) fn bytes(&self) -> Bytes {
-        match self.pieces.len() {
-            0 => Bytes::new(),
-            1 => self.pieces[0].clone(),
-            _ => {
-                let mut whole = Vec::with_capacity(self.pieces.iter().map(Bytes::len).sum());
-                self.pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
-                whole.into()
-            }
-        }
-    }
-
-    /// Returns whether the prefix is the whole body.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.rest.is_none()
-    }
-
-    /// Returns whether it is sent chunked over HTTP/1.1.
-    pub(crate) fn is_chunked(&self) -> bool {
-        self.hint.exact().is_none()
-    }
-
-    /// Treats an empty body as no body: HTTP/2 may announce one and end it immediately.
-    pub(crate) fn remove_if_empty(&mut self) {
-        if self.is_whole() && self.pieces.is_empty() && self.trailers.is_none() && self.is_chunked() {
-            self.hint = SizeHint::with_exact(0);
-        }
-    }
-
-    /// Returns the body to forward. The unread rest is collected in `upload` as it is streamed.
-    pub(crate) fn into_body(self, upload: Option<Arc<Upload>>) -> RequestBody {
-        let pace = self.pace;
-        let rest = self.rest.zip(upload).map(|(body, upload)| Box::new(Rest { body, upload, pace, timer: None }));
-        let is_ended =
-            rest.is_none() && self.pieces.is_empty() && self.trailers.is_none() && self.hint.exact() == Some(0);
-        RequestBody {
-            is_ended,
-            pieces: self.pieces,
-            sent: 0,
-            trailers: self.trailers,
-            rest,
-            // With a length of 0 hyper would add a `content-length` that the client did not send.
-            hint: if is_ended { SizeHint::new() } else { self.hint },
-            reserved: self.reserved,
-        }
-    }
-}
-
-/// Returns the next frame of a body if it is available.
-async fn poll_now(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-    poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
-}
-
-fn failed(error: &hyper::Error) -> LocalResponse {
-    // hyper reports an invalid chunk and a disconnect alike; the kind of the guard's I/O error tells which.
-    let invalid =
-        std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(
-            |error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput),
-        );
-    let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    if let Some(error) = http2.filter(|error| error.is_library()) {
-        // Mostly a body that does not match its Content-Length; the library has reset the stream.
-        LocalResponse::failed(FailureKind::Framing, format!("the request body violates HTTP/2: {error}"))
-    } else if invalid || error.is_parse() {
-        LocalResponse::failed(FailureKind::Framing, "the request body is not validly chunked")
-    } else {
-        LocalResponse::failed(FailureKind::ClientLeft, "the client closed the connection during the request body")
-    }
-}
+/// Frames that are read ahead, which may be empty.
+const MAX_AHEAD_FRAMES: usize = 64;
 
 /// A request body that is still being sent.
 pub(crate) struct Upload(Mutex<Progress>);
@@ -230,6 +47,8 @@ struct Progress {
     last: Instant,
     /// Whether the whole body has been forwarded.
     is_ended: bool,
+    /// Whether it had trailers.
+    had_trailers: bool,
     /// Whether the exchange has been recorded, so that no more of the body can be.
     is_recorded: bool,
     /// Why the client's body failed.
@@ -238,8 +57,12 @@ struct Progress {
     replay: Option<Replay>,
     /// The unread rest, once the body being sent was dropped.
     returned: Option<Incoming>,
-    /// A chunk that waits for memory, and who waits for it.
+    /// A chunk that waits for memory or for the limits, and who waits with it.
     waiting: Option<(Bytes, Waker)>,
+    /// What was read after that.
+    ahead: VecDeque<Frame<Bytes>>,
+    /// What the body says of its sender, unless its end can't change that.
+    watch: Option<Box<BodyWatch>>,
     budget: Arc<Budget>,
 }
 
@@ -254,6 +77,29 @@ struct Replay {
 }
 
 impl Progress {
+    /// What was read and isn't forwarded yet.
+    fn next_read(&mut self) -> Option<Frame<Bytes>> {
+        self.waiting.take().map(|(piece, _)| Frame::data(piece)).or_else(|| self.ahead.pop_front())
+    }
+
+    /// Reads ahead in a body; an error if it failed.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, body: &mut Incoming) -> Result<(), LocalResponse> {
+        let length =
+            |ahead: &VecDeque<Frame<Bytes>>| ahead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>();
+        while self.ahead.len() < MAX_AHEAD_FRAMES && length(&self.ahead) < MAX_AHEAD {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(frame)) => self.ahead.push_back(frame.map_err(|error| failed(&error))?),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the limits admit the request for the sender that it has with this piece.
+    fn poll_admitted(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<Result<(), LocalResponse>> {
+        self.watch.as_mut().map_or(Poll::Ready(Ok(())), |watch| watch.poll(cx, piece))
+    }
+
     /// Keeps a forwarded frame for a retry; the body recorder already has it.
     fn keep_for_replay(&mut self, frame: &Frame<Bytes>) {
         let Some(replay) = &mut self.replay else { return };
@@ -276,35 +122,44 @@ impl Progress {
 }
 
 impl Upload {
-    /// Continues after the prefix that `body_recorder` already has.
-    pub(crate) fn new(body_recorder: BodyRecorder, budget: Arc<Budget>) -> Arc<Self> {
+    /// Continues after the prefix that `body_recorder` already has, and that `watch` has read.
+    pub(crate) fn new(body_recorder: BodyRecorder, watch: Option<Box<BodyWatch>>, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Progress {
             body_recorder,
             last: Instant::now(),
             is_ended: false,
+            had_trailers: false,
             is_recorded: false,
             failed: None,
             replay: None,
             returned: None,
             waiting: None,
+            ahead: VecDeque::new(),
+            watch,
             budget,
         })))
     }
 
-    /// Takes the body for the record. What is not forwarded yet never will be.
-    pub(crate) fn take(&self) -> CapturedBody {
+    /// Takes the body for the record, what it said of its sender, and whether it had trailers. What is not forwarded yet never
+    /// will be.
+    pub(crate) fn take(&self) -> (CapturedBody, Option<Watched>, bool) {
         let mut progress = self.lock();
         progress.is_recorded = true;
         if let Some((_, waker)) = &progress.waiting {
-            // No memory is needed any more.
+            // Neither memory nor a permit is needed any more.
             waker.wake_by_ref();
         }
-        if progress.is_ended { progress.body_recorder.take() } else { progress.body_recorder.take_unfinished() }
+        let body =
+            if progress.is_ended { progress.body_recorder.take() } else { progress.body_recorder.take_unfinished() };
+        let (watch, had_trailers) = (progress.watch.take(), progress.had_trailers);
+        drop(progress);
+        (body, watch.map(|watch| watch.into_watched()), had_trailers)
     }
 
-    /// When data was last forwarded.
+    /// When data was last forwarded; now, if the limits hold it back.
     pub(crate) fn last(&self) -> Instant {
-        self.lock().last
+        let progress = self.lock();
+        if progress.watch.as_ref().is_some_and(|watch| watch.is_asking()) { Instant::now() } else { progress.last }
     }
 
     /// How much of the body has been forwarded.
@@ -355,6 +210,24 @@ struct Rest {
     pace: BodyPace,
     /// Start and timer of the current wait for the client.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl RequestBody {
+    /// A body whose unread `rest` is collected in an upload as it is streamed.
+    pub(crate) fn new(
+        pieces: Pieces,
+        trailers: Option<Box<HeaderMap>>,
+        rest: Option<(Incoming, Arc<Upload>)>,
+        hint: SizeHint,
+        pace: BodyPace,
+        reserved: Option<Arc<Reservation>>,
+    ) -> Self {
+        let rest = rest.map(|(body, upload)| Box::new(Rest { body, upload, pace, timer: None }));
+        let is_ended = rest.is_none() && pieces.is_empty() && trailers.is_none() && hint.exact() == Some(0);
+        // With a length of 0 hyper would add a `content-length` that the client did not send.
+        let hint = if is_ended { SizeHint::new() } else { hint };
+        Self { pieces, sent: 0, trailers, rest, hint, is_ended, reserved }
+    }
 }
 
 impl Drop for RequestBody {
@@ -427,20 +300,6 @@ impl ReplayBody {
     }
 }
 
-/// Passes over what the client still sends after its exchange was recorded, which happens if the response, or what is made
-/// of it, came first. Forwarding it would send what no record has. But a client that writes its whole request before it
-/// reads would lose the response if its connection were closed, so it is read to its end, within the time it has for it.
-fn discard(
-    frame: &Frame<Bytes>,
-    pace: &mut BodyPace,
-    cx: &Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
-    pace.received(frame.data_ref().map_or(0, Bytes::len));
-    // One frame at a time, as others on the connection's thread have their turn.
-    cx.waker().wake_by_ref();
-    Poll::Pending
-}
-
 /// The client's body failed, or can't be recorded any more; the [`Upload`] has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the request body failed")]
@@ -465,7 +324,7 @@ impl Body for RequestBody {
         }
         if let Some(rest) = &mut this.rest {
             let Rest { body, upload, pace, timer } = &mut **rest;
-            let waited = upload.lock().waiting.take().map(|(piece, _)| Some(Ok(Frame::data(piece))));
+            let waited = upload.lock().next_read().map(|frame| Some(Ok(frame)));
             let next = waited.map_or_else(|| Pin::new(&mut *body).poll_frame(cx), Poll::Ready);
             let Poll::Ready(frame) = next else {
                 let left = pace.left();
@@ -485,16 +344,32 @@ impl Body for RequestBody {
                     if progress.is_recorded {
                         drop(progress);
                         this.is_ended = body.is_end_stream();
-                        return if this.is_ended {
-                            Poll::Ready(Some(Err(UploadFailed)))
-                        } else {
-                            discard(&frame, pace, cx)
-                        };
+                        if this.is_ended {
+                            return Poll::Ready(Some(Err(UploadFailed)));
+                        }
+                        discard(&frame, pace, cx);
+                        return Poll::Pending;
                     }
                     if let Some(piece) = frame.data_ref() {
                         if progress.body_recorder.poll_room(cx, piece.len()).is_pending() {
                             progress.waiting = frame.into_data().ok().map(|piece| (piece, cx.waker().clone()));
                             return Poll::Pending;
+                        }
+                        let admitted = match progress.poll_admitted(cx, piece) {
+                            Poll::Ready(admitted) => admitted,
+                            Poll::Pending => {
+                                progress.waiting = frame.data_ref().map(|piece| (piece.clone(), cx.waker().clone()));
+                                match progress.read_ahead(cx, body) {
+                                    Ok(()) => return Poll::Pending,
+                                    Err(failed) => Err(failed),
+                                }
+                            }
+                        };
+                        if let Err(failed) = admitted {
+                            progress.failed = Some(failed);
+                            drop(progress);
+                            this.is_ended = true;
+                            return Poll::Ready(Some(Err(UploadFailed)));
                         }
                         pace.received(piece.len());
                         progress.body_recorder.push(piece);
@@ -504,7 +379,7 @@ impl Body for RequestBody {
                     }
                     progress.keep_for_replay(&frame);
                     if frame.is_trailers() {
-                        progress.is_ended = true;
+                        (progress.is_ended, progress.had_trailers) = (true, true);
                         drop(progress);
                         (this.rest, this.is_ended) = (None, true);
                         let trailers = frame.into_trailers().ok().and_then(headers::trailers);
@@ -542,5 +417,22 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         // hyper asks once, before reading.
         self.hint
+    }
+}
+
+pub(crate) fn failed(error: &hyper::Error) -> LocalResponse {
+    // hyper reports an invalid chunk and a disconnect alike; the kind of the guard's I/O error tells which.
+    let invalid =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(
+            |error| matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput),
+        );
+    let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    if let Some(error) = http2.filter(|error| error.is_library()) {
+        // Mostly a body that does not match its Content-Length; the library has reset the stream.
+        LocalResponse::failed(FailureKind::Framing, format!("the request body violates HTTP/2: {error}"))
+    } else if invalid || error.is_parse() {
+        LocalResponse::failed(FailureKind::Framing, "the request body is not validly chunked")
+    } else {
+        LocalResponse::failed(FailureKind::ClientLeft, "the client closed the connection during the request body")
     }
 }

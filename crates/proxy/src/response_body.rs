@@ -156,6 +156,7 @@ impl<P: RecordPermit> RelayedBody<P> {
         };
         Poll::Ready(match frame {
             Some(Ok(frame)) if frame.is_trailers() => {
+                self.pending.note_trailers();
                 frame.into_trailers().ok().and_then(headers::trailers).map(|trailers| Ok(Frame::trailers(trailers)))
             }
             frame => frame.map(|frame| frame.map_err(Broken::Upstream)),

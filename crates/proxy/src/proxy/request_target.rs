@@ -44,14 +44,13 @@ fn words(wire: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     (words.next(), words.next())
 }
 
-/// Returns method and target of an invalid head, as far as they can be read.
+/// Returns method and target of an invalid head, as far as they can be read. The target is not shortened: a secret that is cut
+/// can't be found. It is in the head anyway.
 pub(super) fn start_line(wire: &[u8]) -> (Method, Bytes) {
-    const SHOWN: usize = 256;
     let (method, target) = words(wire);
     let method = method.and_then(|word| Method::from_bytes(word).ok());
     let target = target.filter(|_| method.is_some()).unwrap_or_default();
-    let shown = &target[..target.len().min(SHOWN)];
-    (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(shown))
+    (method.filter(|method| method.as_str().len() <= 32).unwrap_or_default(), Bytes::copy_from_slice(target))
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             && let (Some(downstream), Some(upstream)) = (upgrade, parts.extensions.remove::<OnUpgrade>())
         {
             parts.headers = headers::returned(parts.headers, Hop::WebSocket, false);
-            pending.note(|capture| capture.notes = notes);
+            pending.note(|capture| capture.notes.extend(notes));
             // Boxed: it is large, and the future of every request would have room for it.
             if !Box::pin(self.open_tunnel(pending, &parts.headers, downstream, upstream)).await {
                 return not_recorded(self.api(), self.shared.config.timeouts.record);
@@ -89,7 +89,7 @@ impl<R: Recorder, A: Admit> Proxy<R, A> {
             note(response_head::rewrite_redirects(&mut parts.headers, hosts, proxy_address), Note::RedirectRewritten);
         }
         if !notes.is_empty() {
-            pending.note(|capture| capture.notes = notes);
+            pending.note(|capture| capture.notes.extend(notes));
         }
         let is_empty = !framing.has_body || framing.length == Some(0) || body.is_end_stream();
         let fault =

@@ -1,13 +1,13 @@
 //! Identifies the sender of a request by its body or cookies.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{HeaderMap, header::COOKIE};
-use nightaudit_exchange::{CapturedEnvelope, CapturedToken, as_utf8};
-use nightaudit_mews::{Envelope, envelope};
+use nightaudit_exchange::{CapturedEnvelope, CapturedToken};
+use nightaudit_mews::Envelope;
 
 /// The sender of a request.
 pub(super) struct Sender {
@@ -18,21 +18,14 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(headers: &HeaderMap, body: &[u8], peer: SocketAddr, recent: &RecentTokens) -> Self {
-        let text = as_utf8(body);
-        let found = if body.is_empty() {
-            envelope::from_cookies(headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
-        } else {
-            envelope::read(&text)
-        };
-        let Envelope { access_token, client_token, client, paginated } = found;
-        let known = |token: Option<std::borrow::Cow<'_, str>>| token.map(|token| recent.get(&token)).unzip();
+    pub(super) fn new(envelope: Envelope<'_>, peer: SocketAddr, recent: &RecentTokens) -> Self {
+        let Envelope { access_token, client_token, client, paginated } = envelope;
+        let known = |token: Option<Cow<'_, str>>| token.map(|token| recent.get(&token)).unzip();
         let (access_token, access_key) = known(access_token);
         let (client_token, client_key) = known(client_token);
-        let none = || format!("none@{}", peer.ip()).into();
         Self {
-            access_key: access_key.unwrap_or_else(none),
-            client_key: client_key.unwrap_or_else(none),
+            access_key: access_key.unwrap_or_else(|| key_without_token(peer)),
+            client_key: client_key.unwrap_or_else(|| key_without_token(peer)),
             envelope: CapturedEnvelope {
                 access_token,
                 client_token,
@@ -41,6 +34,11 @@ impl Sender {
             },
         }
     }
+}
+
+/// The limiter's key of a request that has no token.
+pub(super) fn key_without_token(peer: SocketAddr) -> Arc<str> {
+    format!("none@{}", peer.ip()).into()
 }
 
 pub(crate) fn captured(envelope: Envelope<'_>) -> CapturedEnvelope {
