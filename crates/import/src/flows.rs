@@ -96,7 +96,7 @@ impl Flows {
         self.number += 1;
         let offset = input.position();
         input.require(MAX_DIGITS + 1)?;
-        let Some((length, begin)) = length(input.bytes()) else {
+        let Some((length, begin)) = length(input.buffered()) else {
             self.ended = !self.find_flow(input)?;
             return Err(self.damage(offset, "it doesn't begin with its length".to_owned()));
         };
@@ -109,7 +109,7 @@ impl Flows {
             self.ended = !self.find_flow(input)?;
             return Err(self.damage(offset, "the file ends within it, or its length is damaged".to_owned()));
         }
-        let flow = Item::take(&input.bytes()[..whole]).map(|(flow, _)| flow);
+        let flow = Item::take(&input.buffered()[..whole]).map(|(flow, _)| flow);
         let Some(flow) = flow.filter(|flow| flow.is_dictionary()) else {
             self.ended = !self.find_flow(input)?;
             return Err(self.damage(offset, "it is no dictionary, or its length is damaged".to_owned()));
@@ -129,15 +129,19 @@ impl Flows {
     fn find_flow(&mut self, input: &mut Input<'_>) -> io::Result<bool> {
         input.advance(1);
         loop {
-            let Some(colon) = memchr::memchr(b':', input.bytes()) else {
-                input.advance(input.bytes().len().saturating_sub(MAX_DIGITS));
+            let Some(colon) = memchr::memchr(b':', input.buffered()) else {
+                input.advance(input.buffered().len().saturating_sub(MAX_DIGITS));
                 if !input.more()? {
                     return Ok(false);
                 }
                 continue;
             };
-            let digits =
-                input.bytes()[..colon].iter().rev().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+            let digits = input.buffered()[..colon]
+                .iter()
+                .rev()
+                .take(MAX_DIGITS)
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             // The digits may follow those of what precedes; each shorter number might be the length.
             for digits in (1..=digits).rev() {
                 if begins_flow(input, colon - digits, &mut self.wasted)? {
@@ -178,7 +182,7 @@ fn begins_flow(input: &mut Input<'_>, at: usize, wasted: &mut u64) -> io::Result
     /// As far as the first key reaches.
     const REACH: usize = 64;
     input.require(at + REACH)?;
-    let rest = &input.bytes()[at.min(input.bytes().len())..];
+    let rest = &input.buffered()[at.min(input.buffered().len())..];
     let Some((length, begin)) = length(rest).filter(|(length, _)| (SHORTEST..=MAX_FLOW).contains(length)) else {
         return Ok(false);
     };
@@ -190,7 +194,7 @@ fn begins_flow(input: &mut Input<'_>, at: usize, wasted: &mut u64) -> io::Result
     if !input.require(at + begin + length + 1)? {
         return Ok(false);
     }
-    let flow = Item::take(&input.bytes()[at..]).map(|(flow, _)| flow);
+    let flow = Item::take(&input.buffered()[at..]).map(|(flow, _)| flow);
     // Requests and connections within a flow are dictionaries, too.
     Ok(flow.is_some_and(|flow| flow.is_dictionary() && flow.is_sound() && flow.get("type").is_some()))
 }

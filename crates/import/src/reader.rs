@@ -142,10 +142,10 @@ impl<'a> Reader<'a> {
         let mut format = None;
         while format.is_none() {
             let whole = !input.more()?;
-            format = match Format::of(input.bytes()) {
+            format = match Format::of(input.buffered()) {
                 // The beginning of a HAR looks like anything else in braces.
                 Ok(Format::Ndjson) | Err(Error::Empty | Error::Unknown)
-                    if !whole && input.bytes().len() < BEGINNING =>
+                    if !whole && input.buffered().len() < BEGINNING =>
                 {
                     None
                 }
