@@ -44,6 +44,7 @@ mod id;
 mod import;
 mod injected;
 mod json_line;
+mod memory;
 mod metadata;
 mod missing;
 mod note;

@@ -9,7 +9,7 @@ mod tnetstring;
 
 use std::{collections::VecDeque, io};
 
-use nightaudit_exchange::Exchange;
+use nightaudit_exchange::{Digest, Exchange};
 
 pub(crate) use self::convert::Read;
 use self::{
@@ -20,14 +20,15 @@ use crate::{
     Place,
     error::{Damage, Failed},
     input::Input,
+    parts::without_messages,
 };
 
 /// The longest flow, in bytes.
 const MAX_FLOW: usize = 192 << 20;
 /// How many bytes are searched in vain, in all, before the rest of a damaged file is given up.
 const MAX_WASTED: u64 = 4 << 30;
-/// The most handshakes remembered for the messages that follow them, in files before version 12.
-const HANDSHAKES: usize = 256;
+/// The most handshakes, and bytes of memory, remembered for the messages that follow them, in files before version 12.
+const HANDSHAKES: (usize, usize) = (256, 32 << 20);
 
 /// The flows of a file.
 #[derive(Debug, Default)]
@@ -36,38 +37,46 @@ pub(crate) struct Flows {
     number: u64,
     ended: bool,
     /// The handshakes whose messages are flows of their own, by the ids of their flows.
-    handshakes: VecDeque<(String, Exchange)>,
-    left_out: VecDeque<String>,
+    handshakes: VecDeque<(Digest, Exchange)>,
+    /// How much memory they take.
+    handshake_bytes: usize,
+    left_out: VecDeque<Digest>,
     /// Bytes that were searched in vain for flows behind damaged ones.
     wasted: u64,
 }
 
 impl Flows {
-    /// Remembers the exchange of a handshake.
-    pub(crate) fn note_handshake(&mut self, id: String, exchange: &Exchange) {
-        if self.handshakes.len() == HANDSHAKES {
-            self.handshakes.pop_front();
+    /// Remembers the exchange of a handshake, as far as its parts repeat it.
+    pub(crate) fn note_handshake(&mut self, id: &str, exchange: &Exchange) {
+        let exchange = without_messages(exchange);
+        self.handshake_bytes += exchange.memory();
+        self.handshakes.push_back((Digest::of(id.as_bytes()), exchange));
+        while self.handshakes.len() > HANDSHAKES.0 || self.handshake_bytes > HANDSHAKES.1 {
+            let Some((_, oldest)) = self.handshakes.pop_front() else { break };
+            self.handshake_bytes -= oldest.memory();
         }
-        self.handshakes.push_back((id, exchange.clone()));
     }
 
     /// The exchange of a handshake, which has one set of messages.
     pub(crate) fn take_handshake(&mut self, id: &str) -> Option<Exchange> {
-        let at = self.handshakes.iter().position(|(known, _)| known == id)?;
-        self.handshakes.remove(at).map(|(_, exchange)| exchange)
+        let id = Digest::of(id.as_bytes());
+        let at = self.handshakes.iter().position(|(known, _)| *known == id)?;
+        let (_, exchange) = self.handshakes.remove(at)?;
+        self.handshake_bytes -= exchange.memory();
+        Some(exchange)
     }
 
     /// Remembers that a handshake was left out.
-    pub(crate) fn leave_out(&mut self, id: String) {
-        if self.left_out.len() == HANDSHAKES {
+    pub(crate) fn leave_out(&mut self, id: &str) {
+        if self.left_out.len() == HANDSHAKES.0 {
             self.left_out.pop_front();
         }
-        self.left_out.push_back(id);
+        self.left_out.push_back(Digest::of(id.as_bytes()));
     }
 
     /// Whether the handshake was left out.
     pub(crate) fn was_left_out(&self, id: &str) -> bool {
-        self.left_out.iter().any(|known| known == id)
+        self.left_out.contains(&Digest::of(id.as_bytes()))
     }
 
     /// The damage of the flow read last.
