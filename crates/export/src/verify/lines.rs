@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     chain::ChainCheck,
-    finding::{FindingKind, Findings, shown},
+    finding::{FindingKind, Findings, already_lost, shown},
 };
 use crate::hashed::Hashed;
 
@@ -67,8 +67,7 @@ pub(super) fn check_lines(
         let (mut exchange, is_verbatim) = match read {
             Line::Exchange(exchange, is_verbatim) => (exchange, is_verbatim),
             Line::Missing(missing) => {
-                let what = format_args!("{missing}: already lost from the log when the file was written");
-                findings.add(FindingKind::Missing, file, what);
+                findings.add(FindingKind::Missing, file, already_lost(missing));
                 continue;
             }
             Line::Unreadable(error) => {
