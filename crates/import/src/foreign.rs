@@ -83,6 +83,8 @@ pub(crate) struct Facts {
     pub(crate) alteration: Option<Alteration>,
     /// Whether nightaudit recorded it, rather than imported it from another tool's file.
     pub(crate) recorded_here: bool,
+    /// The other tool.
+    pub(crate) recorded_by: Option<String>,
     /// The part of a WebSocket that it is, without its messages.
     pub(crate) part: Option<WebSocket>,
 }
@@ -148,10 +150,7 @@ impl Maker {
 
     /// Names the tool, in a word or two.
     pub(crate) fn set_tool(&mut self, name: &str, version: &str) {
-        const MAX: usize = 100;
-        let text = format!("{} {}", name.trim(), version.trim());
-        let tool: CompactString = text.trim().chars().filter(|letter| !letter.is_control()).take(MAX).collect();
-        if !tool.is_empty() {
+        if let Some(tool) = tool_name(&format!("{} {}", name.trim(), version.trim())) {
             self.tool = tool;
         }
     }
@@ -194,10 +193,13 @@ impl Maker {
         let mut destination = Some(destination(&url, remote));
         let mut operation = url.operation().to_owned();
         let (mut limit, mut web_socket, mut marks) = (None, None, Marks::default());
+        let mut recorded_by = self.tool.clone();
         if let Some(facts) = call.facts {
             (outcome, error, limit) = (facts.outcome, facts.error, facts.limit);
             (envelope, environment, destination) = (facts.envelope, facts.environment, facts.destination);
             request_id = facts.request_id;
+            // The file was only exported by nightaudit; whose word it is stays as it was.
+            recorded_by = facts.recorded_by.as_deref().and_then(tool_name).unwrap_or(recorded_by);
             operation = facts.operation.unwrap_or(operation);
             marks = Marks {
                 fault: facts.fault,
@@ -245,7 +247,7 @@ impl Maker {
             fault: marks.fault,
             direction: marks.direction,
             alteration: marks.alteration,
-            recorded_by: Some(self.tool.clone()),
+            recorded_by: Some(recorded_by),
             notes,
             previous_hash: None,
             hash: None,
@@ -260,6 +262,13 @@ impl Maker {
             (None, messages) => (exchange, messages),
         }
     }
+}
+
+/// A tool as it is named, without what could break a line; `None` if nothing is left.
+fn tool_name(text: &str) -> Option<CompactString> {
+    const MAX: usize = 100;
+    let tool: CompactString = text.trim().chars().filter(|letter| !letter.is_control()).take(MAX).collect();
+    (!tool.is_empty()).then_some(tool)
 }
 
 fn milliseconds(time: Timestamp) -> u64 {

@@ -122,6 +122,7 @@ pub(super) fn read(value: &RawValue) -> Option<Read> {
             resent_from: read.resent_from,
             alteration: read.alteration,
             recorded_here: read.recorded_by.is_none(),
+            recorded_by: read.recorded_by,
             part: None,
         },
         status: read.status,
