@@ -202,3 +202,13 @@ async fn regression_webhooks_left_out_of_a_script_were_counted_as_written() {
     let commands = fs::read_to_string(&script).unwrap().matches("\ncurl ").count();
     assert_eq!(commands, EXCHANGES - 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_an_export_to_standard_output_didnt_say_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(recorded(folder.path()).await.stop().0.success());
+    let data = folder.path().join("data");
+    let script = run(&data, &["export", "--format", "curl", "-o", "-"]);
+    let told = String::from_utf8_lossy(&script.stderr);
+    assert!(told.contains("1 exchange left out: webhooks"), "{told}");
+}

@@ -175,13 +175,16 @@ const WITH_LOG: &[Case] = &[
     // Nothing in the log matches.
     ("show last-error", FAILED),
     ("export --format har -o - --status 599", FAILED),
+    ("tail --no-follow --status 599", FAILED),
+    ("tail --no-follow --json --status 599", FAILED),
+    ("tail --no-follow --session empty", FAILED),
     ("review --session empty", FAILED),
     // A verdict.
     ("review --session first", FAILED),
     ("review --session first --fail-on never", GOOD),
     // Good.
     ("tail --no-follow", GOOD),
-    ("tail --no-follow --status 599", GOOD),
+    ("tail --no-follow -n 0", GOOD),
     ("show {id}", GOOD),
     ("show last", GOOD),
     ("sessions", GOOD),

@@ -57,6 +57,15 @@ async fn regression_a_truncated_log_and_a_bundle_of_it_were_called_good() {
     let segment = segments(&data).remove(0);
     let bytes = fs::read(&segment).unwrap();
     fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
+    for format in ["ndjson", "har", "csv", "html", "openapi", "bundle"] {
+        let written = run(&data, &["export", "--format", format, "-o", "-"]);
+        let told = String::from_utf8_lossy(&written.stderr);
+        assert_eq!(written.status.code(), Some(1), "{format}: {told}");
+        assert!(
+            told.contains("incomplete: the warnings above and the output list what is missing"),
+            "{format}: {told}"
+        );
+    }
     let bundle = folder.path().join("evidence.zip");
     let bundle = bundle.to_str().unwrap();
     let export = ["export", "--format", "bundle", "--session", "certification", "-o", bundle];

@@ -158,20 +158,21 @@ impl Export {
             let exchanges = Exchanges::open(settings, &evidence.filter)?;
             let folder = env::temp_dir();
             let evidence = Evidence { scratch: folder.clone(), ..evidence }.with_sessions(&exchanges.sessions);
-            let is_whole;
+            let written;
             if let Format::Bundle = format {
                 // Writing a zip needs to seek.
                 let mut file = NamedTempFile::new_in(&folder)?;
                 let _unfinished = Unfinished::at(file.path())?;
-                is_whole = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?.is_whole;
+                written = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?;
                 file.as_file_mut().seek(SeekFrom::Start(0))?;
                 io::copy(file.as_file_mut(), &mut terminal::stdout())?;
                 tell_key(&mut anstream::stderr().lock(), settings)?;
             } else {
-                is_whole =
-                    write_as(format, &mut NoSeek(terminal::stdout()), exchanges, &mask, &evidence, settings)?.is_whole;
+                written = write_as(format, &mut NoSeek(terminal::stdout()), exchanges, &mask, &evidence, settings)?;
             }
-            return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let mut err = anstream::stderr().lock();
+            written.tell_left_out(&mut err)?;
+            return written.end(&mut err, "output");
         }
         let path = self
             .output
@@ -185,8 +186,7 @@ impl Export {
         let evidence = Evidence { scratch: folder.to_owned(), ..evidence }.with_sessions(&exchanges.sessions);
         let mut file = NamedTempFile::new_in(folder).with_context(|| format!("can't write in {}", folder.display()))?;
         let _unfinished = Unfinished::at(file.path())?;
-        let Written { count, left_out, is_whole } =
-            write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?;
+        let written = write_as(format, file.as_file_mut(), exchanges, &mask, &evidence, settings)?;
         file.as_file().sync_all().with_context(|| format!("writing {}", path.display()))?;
         if self.force {
             file.persist(&path).with_context(|| format!("can't write {}", path.display()))?;
@@ -199,19 +199,13 @@ impl Export {
         let mut err = anstream::stderr().lock();
         if !self.silent {
             let length = nightaudit_text::size(fs::metadata(&path)?.len());
-            writeln!(err, "{} written to {} ({length})", counted(count, "exchange"), path.display())?;
-            if left_out > 0 {
-                writeln!(err, "{} left out: {LEFT_OUT}", counted(left_out, "exchange"))?;
-            }
+            writeln!(err, "{} written to {} ({length})", counted(written.count, "exchange"), path.display())?;
+            written.tell_left_out(&mut err)?;
         }
         if let Format::Bundle = format {
             tell_key(&mut err, settings)?;
         }
-        if !is_whole {
-            writeln!(err, "incomplete: the warnings above and the file list what is missing")?;
-            return Ok(ExitCode::FAILURE);
-        }
-        Ok(ExitCode::SUCCESS)
+        written.end(&mut err, "file")
     }
 
     /// The format given, or the one for the file's extension.
@@ -312,6 +306,25 @@ struct Written {
     left_out: u64,
     /// Whether no recorded exchange is missing.
     is_whole: bool,
+}
+
+impl Written {
+    /// Says what is left out, if anything is.
+    fn tell_left_out(&self, err: &mut impl Write) -> io::Result<()> {
+        match self.left_out {
+            0 => Ok(()),
+            left_out => writeln!(err, "{} left out: {LEFT_OUT}", counted(left_out, "exchange")),
+        }
+    }
+
+    /// Says whether something is missing; `place` lists it, too.
+    fn end(&self, err: &mut impl Write, place: &str) -> anyhow::Result<ExitCode> {
+        if self.is_whole {
+            return Ok(ExitCode::SUCCESS);
+        }
+        writeln!(err, "incomplete: the warnings above and the {place} list what is missing")?;
+        Ok(ExitCode::FAILURE)
+    }
 }
 
 /// Standard output, which can't seek.

@@ -11,7 +11,7 @@ use nightaudit_app::config::{Period, Settings};
 use nightaudit_client::{SessionChange, Source, change_session};
 use nightaudit_exchange::{Import as Found, Timestamp};
 use nightaudit_store::{DeleteTarget, Deleted, Log as Store, OpenError, Session};
-use nightaudit_text::{counted, size};
+use nightaudit_text::{by_number, counted, size};
 
 use super::log_import::{Import, own_config};
 use crate::{place::place, progress::Bar};
@@ -102,7 +102,7 @@ impl Log {
                     )?;
                 }
                 let (exchanges, sessions) = (counted(check.exchanges, "exchange"), counted(check.sessions, "session"));
-                let are = if check.exchanges == 1 { "is" } else { "are" };
+                let are = by_number(check.exchanges, "is", "are");
                 writeln!(out, "{exchanges} in {sessions} {are} intact ({})", size(check.bytes))?;
                 if let Some(imported) = imported {
                     writeln!(out, "of them {imported}")?;
@@ -113,7 +113,7 @@ impl Log {
                 }
                 if check.interrupted > 0 {
                     let requests = counted(check.interrupted, "request");
-                    let were = if check.interrupted == 1 { "was" } else { "were" };
+                    let were = by_number(check.interrupted, "was", "were");
                     writeln!(out, "{requests} {were} in flight when `serve` was killed: shown as interrupted")?;
                 }
                 if !check.is_whole() {

@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::bail;
 use clap::Args;
 use jiff::tz::TimeZone;
 use nightaudit_app::config::Settings;
@@ -69,11 +70,16 @@ impl Tail {
         filters::warn(&filter, &printer.contracts);
         if self.no_follow {
             let source = Source::open(place(settings))?;
-            let newest = source.exchanges(&filter, Order::Newest, Some(self.count))?.collect();
+            let newest: Vec<_> = source.exchanges(&filter, Order::Newest, Some(self.count))?.collect();
             // Not held while a stalled reader doesn't take the lines.
             drop(source);
-            printer.print_reversed(newest)?;
-            return Ok(ExitCode::SUCCESS);
+            let has_match = !newest.is_empty();
+            let is_whole = printer.print_reversed(newest)?;
+            if !has_match && self.count > 0 {
+                // As grep's: whoever asks in a script whether there is one looks at the code.
+                bail!("no exchange matches");
+            }
+            return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let place = place(settings);
         // Collected before printing: a stalled reader must not hold the log and lock `serve` out.
@@ -111,14 +117,19 @@ struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    fn print_reversed(&mut self, newest: Vec<Result<Exchange, Error>>) -> io::Result<()> {
-        newest.into_iter().rev().try_for_each(|exchange| match exchange {
-            Ok(exchange) => self.print(&exchange),
-            Err(error) => {
-                tracing::warn!("{}", one_line(&error));
-                Ok(())
+    /// Prints all, the oldest first; `false` if one can't be read.
+    fn print_reversed(&mut self, newest: Vec<Result<Exchange, Error>>) -> io::Result<bool> {
+        let mut is_whole = true;
+        for exchange in newest.into_iter().rev() {
+            match exchange {
+                Ok(exchange) => self.print(&exchange)?,
+                Err(error) => {
+                    is_whole = false;
+                    tracing::warn!("{}", one_line(&error));
+                }
             }
-        })
+        }
+        Ok(is_whole)
     }
 
     fn print(&mut self, exchange: &Exchange) -> io::Result<()> {

@@ -19,7 +19,7 @@ use nightaudit_export::{
 };
 use nightaudit_log::ReadLog;
 use nightaudit_store::{Order, Session};
-use nightaudit_text::{local, plain};
+use nightaudit_text::{counted, local, plain};
 use serde_json::json;
 
 use crate::{error::open_input, place::place, progress::Bar};
@@ -169,10 +169,6 @@ const MOST_UNREADABLE: usize = 1000;
 fn damage(log: &dyn ReadLog) -> anyhow::Result<Vec<Finding>> {
     let check = log.check(&mut |_| {})?;
     Ok(check.damage.iter().map(|damage| finding(FindingKind::Unreadable, damage)).collect())
-}
-
-fn counted(number: u64, one: &str) -> String {
-    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
 fn finding(kind: FindingKind, what: &dyn std::fmt::Display) -> Finding {

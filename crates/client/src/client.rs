@@ -10,14 +10,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use nightaudit_console::Token;
+use nightaudit_exchange::JsonContent;
 use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{error::ConsoleError, upload::Upload};
-
-/// The maximum length of a line: an exchange with both bodies at their limit, encoded and decoded.
-const MAX_LINE: usize = 512 << 20;
 
 /// Timeouts for the console: one that accepts a connection and stays silent must not hang a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +186,16 @@ impl Client {
         let response = self.send(Method::GET, path, query, None, self.timeouts.head);
         let body = response.map_err(ConsoleError::of_reading)?.into_body();
         let runtime = Rc::clone(&self.runtime);
-        Ok(Lines { runtime, body, stop, timeout, buffer: Vec::new(), searched: 0, ended: false })
+        Ok(Lines {
+            runtime,
+            body,
+            stop,
+            timeout,
+            buffer: Vec::new(),
+            searched: 0,
+            content: JsonContent::default(),
+            ended: false,
+        })
     }
 
     fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ConsoleError> {
@@ -290,6 +297,8 @@ pub struct Lines {
     timeout: Duration,
     buffer: Vec<u8>,
     searched: usize,
+    /// What was searched of the line.
+    content: JsonContent,
     ended: bool,
 }
 
@@ -302,12 +311,13 @@ impl Iterator for Lines {
                 let rest = self.buffer.split_off(self.searched + end + 1);
                 let mut line = std::mem::replace(&mut self.buffer, rest);
                 line.pop();
-                self.searched = 0;
+                (self.searched, self.content) = (0, JsonContent::default());
                 return Some(Ok(line));
             }
             if self.ended {
                 return (!self.buffer.is_empty()).then(|| Ok(std::mem::take(&mut self.buffer)));
             }
+            self.content.feed(&self.buffer[self.searched..]);
             self.searched = self.buffer.len();
             let frame = self.runtime.block_on(async {
                 let frame = self.stop.run_until_cancelled(self.body.frame());
@@ -330,7 +340,7 @@ impl Iterator for Lines {
                     return Some(Err(ConsoleError::Truncated(error)));
                 }
             }
-            if self.buffer.len() > MAX_LINE {
+            if self.content.is_too_much() {
                 (self.ended, self.buffer) = (true, Vec::new());
                 self.searched = 0;
                 return Some(Err(ConsoleError::Overlong));

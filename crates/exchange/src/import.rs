@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use nightaudit_units::{by_number, counted};
 use serde::{Deserialize, Serialize};
 
 use crate::{Alteration, Exchange, Missing};
@@ -73,13 +74,13 @@ impl fmt::Display for Import {
             return f.write_str("; its hashes match");
         }
         // The total once is enough.
-        let mut of = format!(" of {exchanges} exchanges");
+        let mut of = format!(" of {}", counted(exchanges, "exchange"));
         let mut joint = "; ";
         let mut clause = |f: &mut fmt::Formatter<'_>, count: u64, before: &str, after: &str| {
             if count == 0 {
                 return Ok(());
             }
-            write!(f, "{joint}{before}{count}{}{after}", std::mem::take(&mut of))?;
+            write!(f, "{joint}{before}{}{}{after}", nightaudit_units::count(count), std::mem::take(&mut of))?;
             joint = ", and ";
             Ok(())
         };
@@ -87,9 +88,14 @@ impl fmt::Display for Import {
             0 => {}
             // Most imports are one file of one tool.
             _ if foreign == exchanges && edited == 0 && masked == 0 => f.write_str("; recorded by another tool")?,
-            _ => clause(f, foreign, "", " were recorded by another tool")?,
+            _ => clause(
+                f,
+                foreign,
+                "",
+                by_number(foreign, " was recorded by another tool", " were recorded by another tool"),
+            )?,
         }
-        clause(f, edited, "", " are not as they were recorded")?;
+        clause(f, edited, "", by_number(edited, " is not as it was recorded", " are not as they were recorded"))?;
         clause(f, masked, "values are masked in ", "")
     }
 }
@@ -108,6 +114,9 @@ mod tests {
         let said = |edited, masked, foreign| Import { exchanges: 9, edited, masked, foreign }.to_string();
         assert_eq!(said(0, 0, 0), "imported; its hashes match");
         assert_eq!(said(9, 0, 0), "imported; 9 of 9 exchanges are not as they were recorded");
+        assert_eq!(said(1, 0, 0), "imported; 1 of 9 exchanges is not as it was recorded");
+        let alone = Import { exchanges: 1, edited: 1, masked: 0, foreign: 1 }.to_string();
+        assert_eq!(alone, "imported; 1 of 1 exchange was recorded by another tool, and 1 is not as it was recorded");
         assert_eq!(said(0, 2, 0), "imported; values are masked in 2 of 9 exchanges");
         assert_eq!(
             said(7, 2, 0),
@@ -117,7 +126,7 @@ mod tests {
         assert_eq!(said(0, 0, 4), "imported; 4 of 9 exchanges were recorded by another tool");
         assert_eq!(
             said(1, 2, 9),
-            "imported; 9 of 9 exchanges were recorded by another tool, and 1 are not as they were recorded, and values \
+            "imported; 9 of 9 exchanges were recorded by another tool, and 1 is not as it was recorded, and values \
              are masked in 2"
         );
     }

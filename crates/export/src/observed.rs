@@ -10,7 +10,10 @@ pub(crate) mod postman;
 mod schema;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use bytes::Bytes;
 use nightaudit_exchange::{Envelope, Exchange, Header, Outcome, Timestamp};
@@ -64,6 +67,8 @@ pub(crate) struct Operation {
     pub(crate) responses: BTreeMap<u16, Message>,
     /// Calls without a response from Mews.
     pub(crate) unanswered: u64,
+    /// Responses that aren't in it: of statuses beyond the bound.
+    pub(crate) unlisted_responses: u64,
 }
 
 /// Requests, or responses of one status.
@@ -87,6 +92,15 @@ pub(crate) enum Unfit {
     TooLong,
     /// Recorded in part, or in a coding that can't be decoded.
     NotWhole,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "it is too long for an example",
+            Self::NotWhole => "its body wasn't recorded in full",
+        })
+    }
 }
 
 /// A recorded message.
@@ -141,7 +155,7 @@ impl Observed {
                 let message = own.responses.entry(response.status).or_default();
                 examples.add(message, &response.body, &response.headers, true, response.reason.as_deref());
             }
-            Some(_) => {}
+            Some(_) => own.unlisted_responses += 1,
             None => own.unanswered += 1,
         }
     }

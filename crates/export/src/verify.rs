@@ -146,10 +146,11 @@ fn unseen(what: &str) -> String {
 fn har_file(file: File, options: &VerifyOptions) -> Result<Verification, VerifyError> {
     let mut findings = Findings::default();
     require_key(options, &mut findings);
+    let mut lost = Findings::default();
     let mut exchanges = 0;
     let mut chains = EntryChains::default();
     let mut foreign = BTreeSet::new();
-    let read = har::entries(BufReader::with_capacity(256 << 10, file), &mut |entry| {
+    let mut each = |entry: har::Entry| {
         exchanges += 1;
         let bodies = entry.altered_bodies();
         let Some(facts) = entry.nightaudit else {
@@ -173,7 +174,11 @@ fn har_file(file: File, options: &VerifyOptions) -> Result<Verification, VerifyE
             findings.add(FindingKind::Altered, None, what);
         }
         chains.follow(&facts, &mut findings);
+    };
+    let read = har::entries(BufReader::with_capacity(256 << 10, file), &mut each, &mut |missing| {
+        lost.add(FindingKind::Missing, None, finding::already_lost(missing));
     });
+    findings.append(lost);
     match read {
         Ok(()) => {}
         Err(error) if error.is_io() => return Err(VerifyError::Io(error.into())),

@@ -81,9 +81,21 @@ pub(crate) struct Damage {
     pub(crate) reason: String,
 }
 
+impl Damage {
+    /// The reason in as many letters as anyone reads: it may quote what the file has.
+    pub(crate) fn shown(&self) -> String {
+        const MAX: usize = 300;
+        match self.reason.char_indices().nth(MAX) {
+            Some((end, _)) => format!("{}…", &self.reason[..end]),
+            None => self.reason.clone(),
+        }
+    }
+}
+
 impl From<Damage> for Error {
     fn from(damage: Damage) -> Self {
-        let Damage { place, offset, reason } = damage;
+        let reason = damage.shown();
+        let Damage { place, offset, .. } = damage;
         match place {
             Place::Line(line) => Self::Line { line, reason },
             place => Self::Entry { place, offset, reason },

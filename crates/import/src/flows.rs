@@ -9,7 +9,7 @@ mod tnetstring;
 
 use std::{collections::VecDeque, io};
 
-use nightaudit_exchange::Exchange;
+use nightaudit_exchange::{Digest, Exchange};
 
 pub(crate) use self::convert::Read;
 use self::{
@@ -20,14 +20,15 @@ use crate::{
     Place,
     error::{Damage, Failed},
     input::Input,
+    parts::without_messages,
 };
 
 /// The longest flow, in bytes.
 const MAX_FLOW: usize = 192 << 20;
 /// How many bytes are searched in vain, in all, before the rest of a damaged file is given up.
 const MAX_WASTED: u64 = 4 << 30;
-/// The most handshakes remembered for the messages that follow them, in files before version 12.
-const HANDSHAKES: usize = 256;
+/// The most handshakes, and bytes of memory, remembered for the messages that follow them, in files before version 12.
+const HANDSHAKES: (usize, usize) = (256, 32 << 20);
 
 /// The flows of a file.
 #[derive(Debug, Default)]
@@ -36,38 +37,46 @@ pub(crate) struct Flows {
     number: u64,
     ended: bool,
     /// The handshakes whose messages are flows of their own, by the ids of their flows.
-    handshakes: VecDeque<(String, Exchange)>,
-    left_out: VecDeque<String>,
+    handshakes: VecDeque<(Digest, Exchange)>,
+    /// How much memory they take.
+    handshake_bytes: usize,
+    left_out: VecDeque<Digest>,
     /// Bytes that were searched in vain for flows behind damaged ones.
     wasted: u64,
 }
 
 impl Flows {
-    /// Remembers the exchange of a handshake.
-    pub(crate) fn note_handshake(&mut self, id: String, exchange: &Exchange) {
-        if self.handshakes.len() == HANDSHAKES {
-            self.handshakes.pop_front();
+    /// Remembers the exchange of a handshake, as far as its parts repeat it.
+    pub(crate) fn note_handshake(&mut self, id: &str, exchange: &Exchange) {
+        let exchange = without_messages(exchange);
+        self.handshake_bytes += exchange.memory();
+        self.handshakes.push_back((Digest::of(id.as_bytes()), exchange));
+        while self.handshakes.len() > HANDSHAKES.0 || self.handshake_bytes > HANDSHAKES.1 {
+            let Some((_, oldest)) = self.handshakes.pop_front() else { break };
+            self.handshake_bytes -= oldest.memory();
         }
-        self.handshakes.push_back((id, exchange.clone()));
     }
 
     /// The exchange of a handshake, which has one set of messages.
     pub(crate) fn take_handshake(&mut self, id: &str) -> Option<Exchange> {
-        let at = self.handshakes.iter().position(|(known, _)| known == id)?;
-        self.handshakes.remove(at).map(|(_, exchange)| exchange)
+        let id = Digest::of(id.as_bytes());
+        let at = self.handshakes.iter().position(|(known, _)| *known == id)?;
+        let (_, exchange) = self.handshakes.remove(at)?;
+        self.handshake_bytes -= exchange.memory();
+        Some(exchange)
     }
 
     /// Remembers that a handshake was left out.
-    pub(crate) fn leave_out(&mut self, id: String) {
-        if self.left_out.len() == HANDSHAKES {
+    pub(crate) fn leave_out(&mut self, id: &str) {
+        if self.left_out.len() == HANDSHAKES.0 {
             self.left_out.pop_front();
         }
-        self.left_out.push_back(id);
+        self.left_out.push_back(Digest::of(id.as_bytes()));
     }
 
     /// Whether the handshake was left out.
     pub(crate) fn was_left_out(&self, id: &str) -> bool {
-        self.left_out.iter().any(|known| known == id)
+        self.left_out.contains(&Digest::of(id.as_bytes()))
     }
 
     /// The damage of the flow read last.
@@ -96,7 +105,7 @@ impl Flows {
         self.number += 1;
         let offset = input.position();
         input.require(MAX_DIGITS + 1)?;
-        let Some((length, begin)) = length(input.bytes()) else {
+        let Some((length, begin)) = length(input.buffered()) else {
             self.ended = !self.find_flow(input)?;
             return Err(self.damage(offset, "it doesn't begin with its length".to_owned()));
         };
@@ -109,7 +118,7 @@ impl Flows {
             self.ended = !self.find_flow(input)?;
             return Err(self.damage(offset, "the file ends within it, or its length is damaged".to_owned()));
         }
-        let flow = Item::take(&input.bytes()[..whole]).map(|(flow, _)| flow);
+        let flow = Item::take(&input.buffered()[..whole]).map(|(flow, _)| flow);
         let Some(flow) = flow.filter(|flow| flow.is_dictionary()) else {
             self.ended = !self.find_flow(input)?;
             return Err(self.damage(offset, "it is no dictionary, or its length is damaged".to_owned()));
@@ -129,15 +138,19 @@ impl Flows {
     fn find_flow(&mut self, input: &mut Input<'_>) -> io::Result<bool> {
         input.advance(1);
         loop {
-            let Some(colon) = memchr::memchr(b':', input.bytes()) else {
-                input.advance(input.bytes().len().saturating_sub(MAX_DIGITS));
+            let Some(colon) = memchr::memchr(b':', input.buffered()) else {
+                input.advance(input.buffered().len().saturating_sub(MAX_DIGITS));
                 if !input.more()? {
                     return Ok(false);
                 }
                 continue;
             };
-            let digits =
-                input.bytes()[..colon].iter().rev().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+            let digits = input.buffered()[..colon]
+                .iter()
+                .rev()
+                .take(MAX_DIGITS)
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             // The digits may follow those of what precedes; each shorter number might be the length.
             for digits in (1..=digits).rev() {
                 if begins_flow(input, colon - digits, &mut self.wasted)? {
@@ -178,7 +191,7 @@ fn begins_flow(input: &mut Input<'_>, at: usize, wasted: &mut u64) -> io::Result
     /// As far as the first key reaches.
     const REACH: usize = 64;
     input.require(at + REACH)?;
-    let rest = &input.bytes()[at.min(input.bytes().len())..];
+    let rest = &input.buffered()[at.min(input.buffered().len())..];
     let Some((length, begin)) = length(rest).filter(|(length, _)| (SHORTEST..=MAX_FLOW).contains(length)) else {
         return Ok(false);
     };
@@ -190,7 +203,7 @@ fn begins_flow(input: &mut Input<'_>, at: usize, wasted: &mut u64) -> io::Result
     if !input.require(at + begin + length + 1)? {
         return Ok(false);
     }
-    let flow = Item::take(&input.bytes()[at..]).map(|(flow, _)| flow);
+    let flow = Item::take(&input.buffered()[at..]).map(|(flow, _)| flow);
     // Requests and connections within a flow are dictionaries, too.
     Ok(flow.is_some_and(|flow| flow.is_dictionary() && flow.is_sound() && flow.get("type").is_some()))
 }

@@ -5,15 +5,16 @@ use std::{collections::HashMap, net::SocketAddr};
 use compact_str::CompactString;
 use nightaudit_exchange::{
     AdmissionRecord, Alteration, Authority, Body, CallDirection, Destination, Envelope, Exchange, ExchangeId, Failure,
-    FailureKind, Header, InjectedFault, Message, Note, Omitted, Outcome, Pseudonym, Request, Response, SessionId,
-    TimesUs, Timestamp, Tls, WebSocket,
+    FailureKind, Header, InjectedFault, Message, Note, Outcome, Pseudonym, Request, Response, SessionId, TimesUs,
+    Timestamp, Tls, WebSocket,
 };
 use nightaudit_mews::{API, Environment, envelope};
 
 use crate::url::Url;
 
-/// The most messages of a WebSocket, and bytes of them, in one exchange.
-const PART: (usize, usize) = (1_000, 1 << 20);
+/// The most memory that the list of an entry's headers or messages takes, in bytes, without their texts: one of next to
+/// nothing takes many times as much as in the file.
+pub(crate) const MAX_LIST: usize = 64 << 20;
 /// The most handshakes remembered.
 const HANDSHAKES: usize = 4_096;
 /// The most exchanges remembered that may have been sent again.
@@ -82,6 +83,8 @@ pub(crate) struct Facts {
     pub(crate) alteration: Option<Alteration>,
     /// Whether nightaudit recorded it, rather than imported it from another tool's file.
     pub(crate) recorded_here: bool,
+    /// The other tool.
+    pub(crate) recorded_by: Option<String>,
     /// The part of a WebSocket that it is, without its messages.
     pub(crate) part: Option<WebSocket>,
 }
@@ -147,10 +150,7 @@ impl Maker {
 
     /// Names the tool, in a word or two.
     pub(crate) fn set_tool(&mut self, name: &str, version: &str) {
-        const MAX: usize = 100;
-        let text = format!("{} {}", name.trim(), version.trim());
-        let tool: CompactString = text.trim().chars().filter(|letter| !letter.is_control()).take(MAX).collect();
-        if !tool.is_empty() {
+        if let Some(tool) = tool_name(&format!("{} {}", name.trim(), version.trim())) {
             self.tool = tool;
         }
     }
@@ -171,8 +171,9 @@ impl Maker {
         ExchangeId::from_parts(milliseconds(started), self.random.u128(..))
     }
 
-    /// The exchange, and those with the messages of its WebSocket. Session and sequence are left for later.
-    pub(crate) fn exchanges(&mut self, call: Call) -> Vec<Exchange> {
+    /// The exchange, and the messages of its WebSocket, of which further ones are to be made. Session and sequence are left
+    /// for later.
+    pub(crate) fn exchange(&mut self, call: Call) -> (Exchange, Option<Messages>) {
         let Call { started, times, peer, remote, method, url, http_version, headers, body, .. } = call;
         let id = self.id_at(started);
         let is_web_socket = call.messages.is_some() || url.as_str().starts_with("ws");
@@ -192,10 +193,13 @@ impl Maker {
         let mut destination = Some(destination(&url, remote));
         let mut operation = url.operation().to_owned();
         let (mut limit, mut web_socket, mut marks) = (None, None, Marks::default());
+        let mut recorded_by = self.tool.clone();
         if let Some(facts) = call.facts {
             (outcome, error, limit) = (facts.outcome, facts.error, facts.limit);
             (envelope, environment, destination) = (facts.envelope, facts.environment, facts.destination);
             request_id = facts.request_id;
+            // The file was only exported by nightaudit; whose word it is stays as it was.
+            recorded_by = facts.recorded_by.as_deref().and_then(tool_name).unwrap_or(recorded_by);
             operation = facts.operation.unwrap_or(operation);
             marks = Marks {
                 fault: facts.fault,
@@ -243,7 +247,7 @@ impl Maker {
             fault: marks.fault,
             direction: marks.direction,
             alteration: marks.alteration,
-            recorded_by: Some(self.tool.clone()),
+            recorded_by: Some(recorded_by),
             notes,
             previous_hash: None,
             hash: None,
@@ -253,53 +257,18 @@ impl Maker {
             (Some(part), messages) => {
                 exchange.web_socket = Some(WebSocket { messages: messages.map_or_else(Vec::new, |m| m.list), ..part });
                 exchange.response = None;
-                vec![exchange]
+                (exchange, None)
             }
-            (None, Some(messages)) => {
-                let parts = self.parts(&exchange, messages);
-                std::iter::once(exchange).chain(parts).collect()
-            }
-            (None, None) => vec![exchange],
+            (None, messages) => (exchange, messages),
         }
     }
+}
 
-    /// The parts of a WebSocket, each an exchange.
-    pub(crate) fn parts(&mut self, handshake: &Exchange, messages: Messages) -> Vec<Exchange> {
-        let Messages { list, ended } = messages;
-        let mut parts: Vec<Exchange> = Vec::new();
-        let mut list = list.into_iter().peekable();
-        while list.peek().is_some() || (parts.is_empty() && ended) {
-            let mut held = Vec::new();
-            let mut bytes = 0;
-            while let Some(message) = list.next_if(|_| held.len() < PART.0 && bytes < PART.1) {
-                bytes += message.body.bytes.len();
-                held.push(message);
-            }
-            let started = held.first().map_or(handshake.started_at, |message| message.time);
-            let end = held.last().map_or(started, |message| message.time).since(started);
-            let response_end = Some(u64::try_from(end.as_micros()).unwrap_or(u64::MAX));
-            parts.push(Exchange {
-                id: self.id_at(started),
-                started_at: started,
-                times_us: TimesUs { forwarded: None, response_head: None, response_end },
-                request: Request { headers: Vec::new(), body: Body::empty(), ..handshake.request.clone() },
-                response: None,
-                outcome: Outcome::Answered,
-                error: None,
-                notes: Vec::new(),
-                web_socket: Some(WebSocket {
-                    handshake: handshake.id,
-                    part: u32::try_from(parts.len() + 1).unwrap_or(u32::MAX),
-                    messages: held,
-                    omitted: Omitted::default(),
-                    unreadable_bytes: 0,
-                    ended: ended && list.peek().is_none(),
-                }),
-                ..handshake.clone()
-            });
-        }
-        parts
-    }
+/// A tool as it is named, without what could break a line; `None` if nothing is left.
+fn tool_name(text: &str) -> Option<CompactString> {
+    const MAX: usize = 100;
+    let tool: CompactString = text.trim().chars().filter(|letter| !letter.is_control()).take(MAX).collect();
+    (!tool.is_empty()).then_some(tool)
 }
 
 fn milliseconds(time: Timestamp) -> u64 {

@@ -67,7 +67,7 @@ impl Har {
     /// Finds `log.entries`.
     pub(crate) fn open(input: &mut Input<'_>) -> Result<Self, Error> {
         let mut har = Self { index: 0, creator: None, first_key: None, ended: false, wasted: 0 };
-        if input.require(3)? && input.bytes().starts_with(b"\xef\xbb\xbf") {
+        if input.require(3)? && input.buffered().starts_with(b"\xef\xbb\xbf") {
             input.advance(3);
         }
         if input.peek_token()? != Some(b'{') {
@@ -101,7 +101,7 @@ impl Har {
     fn read_creator(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
         match value_length(input, MAX_SMALL) {
             Ok(length) => {
-                let creator: Creator = serde_json::from_slice(&input.bytes()[..length]).unwrap_or_default();
+                let creator: Creator = serde_json::from_slice(&input.buffered()[..length]).unwrap_or_default();
                 self.creator = Some((creator.name.0.unwrap_or_default(), creator.version.0.unwrap_or_default()));
                 input.advance(length);
                 Ok(())
@@ -159,7 +159,7 @@ impl Har {
                 return Err(damage("it is no object".to_owned()));
             }
         };
-        let entry = &input.bytes()[..length];
+        let entry = &input.buffered()[..length];
         match serde_json::from_slice::<entry::Entry>(entry) {
             Ok(read) => {
                 if self.first_key.is_none() {
@@ -191,13 +191,13 @@ impl Har {
             [b"startedDateTime", b"pageref", b"_initiator", b"_connectionId", b"_fromCache", b"_priority"];
         /// How far the property may be from the brace.
         const REACH: usize = 256;
-        self.wasted += input.bytes().len() as u64;
+        self.wasted += input.buffered().len() as u64;
         if self.wasted > MAX_WASTED {
             return Ok(false);
         }
         input.advance(1);
         loop {
-            let Some(brace) = memchr::memchr(b'{', input.bytes()) else {
+            let Some(brace) = memchr::memchr(b'{', input.buffered()) else {
                 input.advance(usize::MAX);
                 if !input.more()? {
                     return Ok(false);
@@ -206,7 +206,7 @@ impl Har {
             };
             input.advance(brace);
             input.require(REACH)?;
-            let begins = &input.bytes()[..input.bytes().len().min(REACH)];
+            let begins = &input.buffered()[..input.buffered().len().min(REACH)];
             if first_key(begins).is_some_and(|key| KNOWN.contains(&key) || self.first_key.as_deref() == Some(key)) {
                 return Ok(true);
             }
@@ -242,7 +242,7 @@ fn next_name(input: &mut Input<'_>) -> Result<Option<String>, Error> {
         Some(_) => return Err(Error::NotHar("it is no JSON")),
     }
     let length = value_length(input, MAX_SMALL).map_err(cut_off)?;
-    let name = serde_json::from_slice(&input.bytes()[..length]).map_err(|_| Error::NotHar("it is no JSON"))?;
+    let name = serde_json::from_slice(&input.buffered()[..length]).map_err(|_| Error::NotHar("it is no JSON"))?;
     input.advance(length);
     if input.peek_token()? != Some(b':') {
         return Err(Error::NotHar("it is no JSON"));

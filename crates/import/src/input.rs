@@ -1,6 +1,6 @@
 //! Buffered input of which as much is held as the current entry needs.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 /// How much of what was consumed may stay in the buffer.
 const SLACK: usize = 1 << 20;
@@ -24,7 +24,7 @@ impl<'a> Input<'a> {
     }
 
     /// What is buffered from the position on.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn buffered(&self) -> &[u8] {
         &self.buffer[self.at..]
     }
 
@@ -65,7 +65,7 @@ impl<'a> Input<'a> {
 
     /// Buffers at least so many bytes; `false` if the file ends before.
     pub(crate) fn require(&mut self, count: usize) -> io::Result<bool> {
-        while self.bytes().len() < count {
+        while self.buffered().len() < count {
             if !self.more()? {
                 return Ok(false);
             }
@@ -77,13 +77,37 @@ impl<'a> Input<'a> {
     pub(crate) fn peek_token(&mut self) -> io::Result<Option<u8>> {
         loop {
             let space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-            let blank = self.bytes().iter().take_while(space).count();
+            let blank = self.buffered().iter().take_while(space).count();
             self.advance(blank);
-            match self.bytes().first().copied() {
+            match self.buffered().first().copied() {
                 Some(byte) => return Ok(Some(byte)),
                 None if !self.more()? => return Ok(None),
                 None => {}
             }
         }
+    }
+}
+
+/// For what reads it piece by piece.
+impl Read for Input<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let length = bytes.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        self.advance(length);
+        Ok(length)
+    }
+}
+
+impl BufRead for Input<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.buffered().is_empty() {
+            self.more()?;
+        }
+        Ok(self.buffered())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.advance(count);
     }
 }

@@ -16,6 +16,7 @@ mod har;
 mod input;
 mod ndjson;
 mod order;
+mod parts;
 mod reader;
 mod url;
 

@@ -1,6 +1,8 @@
 //! nightaudit's own export, line by line.
 
-use nightaudit_exchange::{Exchange, Incoming, Missing};
+use std::io::BufReader;
+
+use nightaudit_exchange::{Exchange, Incoming, JsonLine, Missing};
 use serde::Deserialize;
 
 use crate::{
@@ -9,8 +11,11 @@ use crate::{
     input::Input,
 };
 
-/// The longest line, in bytes: two bodies of 64 MiB in base64.
-const MAX_LINE: usize = 192 << 20;
+/// A line that is longer is parsed while it is read: in JSON a body may be six times as long.
+const LONG: usize = 16 << 20;
+
+/// Some editors write it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The lines of an export.
 #[derive(Debug, Default)]
@@ -37,11 +42,13 @@ impl Ndjson {
             self.line += 1;
             let line = self.line;
             let damage = |reason: String| Failed::Damage(Damage { place: Place::Line(line), offset, reason });
-            if length > MAX_LINE {
-                skip_line(input)?;
-                return Err(damage(format!("it is longer than {MAX_LINE} bytes")));
+            if length > LONG {
+                return long(input, line == 1).map(Some).map_err(|failed| match failed {
+                    NotRead::Io(error) => error.into(),
+                    NotRead::Damaged(reason) => damage(reason),
+                });
             }
-            let read = incoming(&input.bytes()[..length], self.line == 1);
+            let read = incoming(&input.buffered()[..length], self.line == 1);
             input.advance(end);
             match read {
                 Ok(None) => {}
@@ -54,8 +61,7 @@ impl Ndjson {
 
 /// What a line has; `None` for an empty one.
 fn incoming(line: &[u8], is_first: bool) -> Result<Option<Incoming>, serde_json::Error> {
-    // Some editors write a byte order mark.
-    let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_first).unwrap_or(line);
+    let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(line);
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
@@ -68,30 +74,43 @@ fn incoming(line: &[u8], is_first: bool) -> Result<Option<Incoming>, serde_json:
     }
 }
 
-/// The length of the line at the position, without and with its end; `None` at the end of the file. A line that is too
-/// long is reported once that is known.
+/// Why a long line isn't read.
+enum NotRead {
+    Io(std::io::Error),
+    Damaged(String),
+}
+
+/// Reads an exchange whose line isn't held as a whole.
+fn long(input: &mut Input<'_>, is_first: bool) -> Result<Incoming, NotRead> {
+    if is_first && input.buffered().starts_with(BYTE_ORDER_MARK) {
+        input.advance(BYTE_ORDER_MARK.len());
+    }
+    let mut line = JsonLine::new(input, b"");
+    let read = serde_json::from_reader::<_, Exchange>(BufReader::with_capacity(64 << 10, &mut line));
+    let incoming = match read {
+        Ok(exchange) => Ok(Incoming::Recorded(Box::new(exchange))),
+        Err(_) if line.is_too_long() => Err("it holds more than an exchange can".to_owned()),
+        Err(error) if error.is_io() => return Err(NotRead::Io(error.into())),
+        Err(error) => Err(error.to_string()),
+    };
+    line.skip().map_err(NotRead::Io)?;
+    incoming.map_err(NotRead::Damaged)
+}
+
+/// The length of the line at the position, without and with its end; `None` at the end of the file. That a line is long
+/// is reported once it is known.
 fn line_length(input: &mut Input<'_>) -> Result<Option<(usize, usize)>, Failed> {
     let mut searched = 0;
     loop {
-        if let Some(end) = memchr::memchr(b'\n', &input.bytes()[searched..]) {
+        if let Some(end) = memchr::memchr(b'\n', &input.buffered()[searched..]) {
             return Ok(Some((searched + end, searched + end + 1)));
         }
-        searched = input.bytes().len();
-        if searched > MAX_LINE {
+        searched = input.buffered().len();
+        if searched > LONG {
             return Ok(Some((searched, searched)));
         }
         if !input.more()? {
             return Ok((searched > 0).then_some((searched, searched)));
-        }
-    }
-}
-
-fn skip_line(input: &mut Input<'_>) -> Result<(), Failed> {
-    loop {
-        let end = memchr::memchr(b'\n', input.bytes());
-        input.advance(end.map_or(usize::MAX, |end| end + 1));
-        if end.is_some() || !input.more()? {
-            return Ok(());
         }
     }
 }

@@ -1,9 +1,6 @@
 //! The exchanges of a file, whatever its format.
 
-use std::{
-    collections::VecDeque,
-    io::{self, BufRead, BufReader},
-};
+use std::io::{self, BufRead, BufReader};
 
 use compact_str::CompactString;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
@@ -19,6 +16,7 @@ use crate::{
     input::{Input, Progress},
     ndjson::Ndjson,
     order::Order,
+    parts::Parts,
 };
 
 /// How much of a file is looked at to tell its format.
@@ -69,7 +67,7 @@ pub struct Skipped {
 /// Reads exchanges from a file, in bounded memory.
 ///
 /// Exchanges of other tools get a session and a sequence, in the order in which they ended, as far as they are less than
-/// 8,192 exchanges or 32 MiB apart. They aren't redacted yet; see [`Incoming::Foreign`].
+/// 8,192 exchanges or 32 MiB of memory apart. They aren't redacted yet; see [`Incoming::Foreign`].
 ///
 /// ```
 /// use nightaudit_exchange::Incoming;
@@ -96,8 +94,9 @@ pub struct Reader<'a> {
     options: Options,
     maker: Maker,
     order: Order,
-    /// Exchanges of the entry read last.
-    made: VecDeque<Exchange>,
+    /// The exchange of the entry read last, and the others that are made of it.
+    made: Option<Exchange>,
+    parts: Option<Parts>,
     session: Option<(SessionId, CompactString)>,
     sequence: u64,
     summary: Summary,
@@ -142,10 +141,10 @@ impl<'a> Reader<'a> {
         let mut format = None;
         while format.is_none() {
             let whole = !input.more()?;
-            format = match Format::of(input.bytes()) {
+            format = match Format::of(input.buffered()) {
                 // The beginning of a HAR looks like anything else in braces.
                 Ok(Format::Ndjson) | Err(Error::Empty | Error::Unknown)
-                    if !whole && input.bytes().len() < BEGINNING =>
+                    if !whole && input.buffered().len() < BEGINNING =>
                 {
                     None
                 }
@@ -180,7 +179,8 @@ impl<'a> Reader<'a> {
             options,
             maker,
             order: Order::default(),
-            made: VecDeque::new(),
+            made: None,
+            parts: None,
             session: None,
             sequence: 0,
             summary,
@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
                     Ok(flows::Read::NotHttp) => Ok(None),
                     Ok(flows::Read::Messages { handshake, messages }) => match flows.take_handshake(&handshake) {
                         Some(exchange) => {
-                            self.made.extend(self.maker.parts(&exchange, messages));
+                            self.parts = Some(Parts::new(&exchange, messages));
                             return Some(Ok(None));
                         }
                         // Those of a handshake that was left out are left out, too.
@@ -244,21 +244,34 @@ impl<'a> Reader<'a> {
         if !self.options.all_hosts && !call.is_mews() {
             self.summary.other_hosts += 1;
             if let (Some(id), Entries::Flows(flows)) = (flow, &mut self.entries) {
-                flows.leave_out(id);
+                flows.leave_out(&id);
             }
             return;
         }
-        let exchanges = self.maker.exchanges(call);
-        if let (Some(id), Some(handshake), Entries::Flows(flows)) = (flow, exchanges.first(), &mut self.entries) {
-            flows.note_handshake(id, handshake);
+        let (exchange, messages) = self.maker.exchange(call);
+        if let (Some(id), Entries::Flows(flows)) = (flow, &mut self.entries) {
+            flows.note_handshake(&id, &exchange);
         }
-        self.made.extend(exchanges);
+        self.parts = messages.map(|messages| Parts::new(&exchange, messages));
+        self.made = Some(exchange);
+    }
+
+    /// The next exchange of the entry read last.
+    fn next_made(&mut self) -> Option<Exchange> {
+        if let Some(exchange) = self.made.take() {
+            return Some(exchange);
+        }
+        let made = self.parts.as_mut()?.next(&mut self.maker);
+        if made.is_none() {
+            self.parts = None;
+        }
+        made
     }
 
     fn skip(&mut self, damage: Damage) {
         self.summary.skipped += 1;
         if self.summary.reasons.len() < MAX_SKIPPED {
-            self.summary.reasons.push(Skipped { place: damage.place, reason: damage.reason });
+            self.summary.reasons.push(Skipped { place: damage.place, reason: damage.shown() });
         }
     }
 
@@ -272,6 +285,12 @@ impl<'a> Reader<'a> {
         self.sequence += 1;
         (exchange.session, exchange.session_name, exchange.sequence) = (*session, name.clone(), self.sequence);
         Incoming::Foreign(Box::new(exchange))
+    }
+
+    /// How much memory the exchanges take that were made and not yet given.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.order.held() + self.made.as_ref().map_or(0, Exchange::memory) + self.parts.as_ref().map_or(0, Parts::held)
     }
 
     /// Why there is nothing, if there is.
@@ -291,13 +310,11 @@ impl Iterator for Reader<'_> {
             return None;
         }
         loop {
-            if let Some(exchange) = self.made.pop_front() {
-                self.order.push(exchange);
-            }
             if let Some(exchange) = self.order.pop() {
                 return Some(Ok(self.enrol(exchange)));
             }
-            if !self.made.is_empty() {
+            if let Some(exchange) = self.next_made() {
+                self.order.push(exchange);
                 continue;
             }
             match self.read() {
@@ -350,4 +367,27 @@ pub fn session_of_file(name: &str) -> Option<String> {
 fn automatic_name(started: Timestamp) -> String {
     let text = started.to_string();
     format!("imported-{}Z", text.split('.').next().unwrap_or(&text).replace(':', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_all_parts_of_a_web_socket_were_made_at_once_each_with_the_long_url() {
+        let url = format!("wss://ws.mews-demo.com/ws/connector?{}", "x".repeat(2 << 20));
+        let messages = vec![r#"{"type":"send","opcode":1,"data":"{}"}"#; 50_000].join(",");
+        let har = format!(
+            r#"{{"log":{{"entries":[{{"startedDateTime":"2026-11-23T12:00:00Z","request":{{"method":"GET","url":"{url}"}},
+            "response":{{"status":101}},"_webSocketMessages":[{messages}]}}]}}}}"#
+        );
+        let mut reader = Reader::open(har.as_bytes(), Options::default()).unwrap();
+        let mut parts = 0;
+        while let Some(incoming) = reader.next() {
+            let Ok(Incoming::Foreign(_)) = incoming else { panic!("{incoming:?}") };
+            parts += 1;
+            assert!(reader.held() < 40 << 20, "{} after {parts}", reader.held());
+        }
+        assert_eq!(parts, 51);
+    }
 }

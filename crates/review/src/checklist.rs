@@ -4,28 +4,39 @@ use nightaudit_mews::Environment;
 
 use crate::{
     declaration::{Declaration, IntegrationKind},
-    findings::{count_of, span, thousands},
+    findings::{by_number, count_of, counted_as, span, thousands},
     parts::{habits::is_filter, personal_data::LookedAt},
     review::{Check, CheckState, EventChannel, OperationReview, OriginStatus, Review, Run, WebhookReview},
     rule::{Rule, Severity},
 };
 
-/// The points in order: id and title.
-const POINTS: [(&str, &str); 14] = [
-    ("origin", "Answered by Mews Demo"),
-    ("record", "Record complete"),
-    ("duration", "48 hours of activity"),
-    ("operations", "Declared operations used"),
-    ("use-case", "Minimum of the use case"),
-    ("limits", "Request limits kept"),
-    ("frequency", "Frequency of requests"),
-    ("filters", "Filters and pages"),
-    ("errors", "Errors resolved"),
-    ("events", "Webhooks and events"),
-    ("accuracy", "Accurate requests"),
-    ("client", "Identified by Client"),
-    ("test-data", "Test data only"),
-    ("deprecated", "Nothing deprecated"),
+/// What a part of a session, as a filter leaves it, says of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OfPart {
+    /// Each exchange passes or fails it on its own.
+    Judged,
+    /// Only that it fails: what was left out might, too, or is just what is asked for.
+    FailsOnly,
+}
+
+use OfPart::{FailsOnly, Judged};
+
+/// The points in order: id, title, and what a part of a session says of it.
+const POINTS: [(&str, &str, OfPart); 14] = [
+    ("origin", "Answered by Mews Demo", Judged),
+    ("record", "Record complete", Judged),
+    ("duration", "48 hours of activity", FailsOnly),
+    ("operations", "Declared operations used", FailsOnly),
+    ("use-case", "Minimum of the use case", FailsOnly),
+    ("limits", "Request limits kept", FailsOnly),
+    ("frequency", "Frequency of requests", FailsOnly),
+    ("filters", "Filters and pages", FailsOnly),
+    ("errors", "Errors resolved", FailsOnly),
+    ("events", "Webhooks and events", FailsOnly),
+    ("accuracy", "Accurate requests", Judged),
+    ("client", "Identified by Client", Judged),
+    ("test-data", "Test data only", Judged),
+    ("deprecated", "Nothing deprecated", Judged),
 ];
 
 /// The point that a rule belongs to. New rules go by their group.
@@ -60,11 +71,16 @@ pub(crate) fn checklist(review: &Review, declaration: &Declaration, looked_at: &
     // Many integrations have no events, and that is no point against them.
     let has_events =
         declaration.webhooks == Some(true) || declaration.websocket == Some(true) || !review.events.is_empty();
-    let points = POINTS.iter().filter(|(id, _)| *id != "events" || has_events);
-    points.map(|(id, title)| check(review, declaration.kind, looked_at, (id, title))).collect()
+    let points = POINTS.iter().filter(|(id, ..)| *id != "events" || has_events);
+    points.map(|point| check(review, declaration.kind, looked_at, *point)).collect()
 }
 
-fn check(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, (id, title): (&str, &str)) -> Check {
+fn check(
+    review: &Review,
+    kind: IntegrationKind,
+    looked_at: &LookedAt,
+    (id, title, of_part): (&str, &str, OfPart),
+) -> Check {
     // A finding that the partner lowered or silenced still fails the point.
     let fails_point = |finding: &&crate::review::Finding| {
         let own = finding.ruling.as_ref().map_or(finding.severity, |ruling| ruling.was.max(finding.severity));
@@ -85,6 +101,11 @@ fn check(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, (id, titl
         CheckState::Passed
     } else {
         CheckState::NotJudged
+    };
+    let (state, figure) = match (state, of_part) {
+        _ if !review.run.filtered || id == "record" => (state, figure),
+        (CheckState::Failed, _) | (_, Judged) => (state, format!("{figure}; the export is filtered")),
+        (_, FailsOnly) => (CheckState::NotJudged, "not judged: the export is filtered".to_owned()),
     };
     Check { id: id.to_owned(), title: title.to_owned(), state, figure, rules, silenced }
 }
@@ -243,9 +264,10 @@ fn figure(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, id: &str
             0 => ("no request could be checked".to_owned(), false),
             checked => (
                 format!(
-                    "{} of {} match the documentation",
+                    "{} of {} {} the documentation",
                     thousands(review.accuracy.accurate),
-                    count_of(checked, "request")
+                    count_of(checked, "request"),
+                    by_number(review.accuracy.accurate, "matches", "match")
                 ),
                 true,
             ),
@@ -264,7 +286,7 @@ fn figure(review: &Review, kind: IntegrationKind, looked_at: &LookedAt, id: &str
         }
         "test-data" => match review.data_care.iter().map(|own| own.count).sum::<u64>() {
             0 => looked_at.found_nothing(),
-            count => (format!("{} look real", count_of(count, "value")), true),
+            count => (counted_as(count, "value looks real", "values look real"), true),
         },
         "deprecated" => {
             if !has_calls {
@@ -315,7 +337,7 @@ mod tests {
     fn every_rule_belongs_to_a_point() {
         for rule in Rule::ALL {
             let point = point_of(*rule);
-            assert!(POINTS.iter().any(|(id, _)| *id == point), "{rule}: {point}");
+            assert!(POINTS.iter().any(|(id, ..)| *id == point), "{rule}: {point}");
         }
         assert_eq!(point_of(Rule::RunShort), "duration");
         assert_eq!(point_of(Rule::RecordAltered), "origin");

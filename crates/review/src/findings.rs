@@ -1,6 +1,6 @@
 //! Collects findings and applies the declaration's overrides.
 
-pub(crate) use nightaudit_units::{count as thousands, period as span};
+pub(crate) use nightaudit_units::{by_number, count as thousands, counted as count_of, counted_as, period as span};
 
 use crate::{
     declaration::Declaration,
@@ -14,6 +14,8 @@ const MOST: usize = 2000;
 /// Collects findings.
 pub(crate) struct Findings<'d> {
     declaration: &'d Declaration,
+    /// Whether only a part of the session is reviewed, as a filter left it.
+    filtered: bool,
     active: Vec<Finding>,
     silenced: Vec<Finding>,
     /// Bounds that were reached, a sentence each.
@@ -22,8 +24,8 @@ pub(crate) struct Findings<'d> {
 }
 
 impl<'d> Findings<'d> {
-    pub(crate) fn new(declaration: &'d Declaration) -> Self {
-        Self { declaration, active: Vec::new(), silenced: Vec::new(), bounds: Vec::new(), dropped: 0 }
+    pub(crate) fn new(declaration: &'d Declaration, filtered: bool) -> Self {
+        Self { declaration, filtered, active: Vec::new(), silenced: Vec::new(), bounds: Vec::new(), dropped: 0 }
     }
 
     /// Raises a finding with the rule's own advice.
@@ -40,6 +42,9 @@ impl<'d> Findings<'d> {
         advice: String,
         evidence: &Evidence,
     ) {
+        if self.filtered && rule.needs_whole_session() {
+            return;
+        }
         let change = self.declaration.rules.get(&rule).filter(|change| change.concerns(operation));
         // Rules that the evidence depends on can only be explained.
         let changed = change.filter(|_| rule.can_be_changed());
@@ -88,23 +93,5 @@ impl<'d> Findings<'d> {
             silenced: self.silenced.len() as u64,
         };
         (self.active, self.silenced, counts, self.bounds)
-    }
-}
-
-/// `1 request`, `2 requests`.
-pub(crate) fn count_of(count: u64, what: &str) -> String {
-    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_have_their_noun() {
-        assert_eq!(
-            ["1 call", "0 calls", "60,000 calls"],
-            [1, 0, 60_000].map(|n| count_of(n, "call")).each_ref().map(|t| &**t)
-        );
     }
 }

@@ -168,6 +168,8 @@ impl Reviewer {
             fold.limits.set_environment(&exchange.environment);
         }
         let offset = self.clock.offset(exchange);
+        // Before anything is left out: a declaration can't change the origin. Marks of webhooks are the session's, too.
+        fold.origin.push(exchange);
         // A webhook is none of the integration's calls, and goes to a host of its own.
         if exchange.is_webhook() {
             fold.run.note_record(exchange);
@@ -179,8 +181,6 @@ impl Reviewer {
             }
             return;
         }
-        // Before anything is left out: a declaration can't change the origin.
-        fold.origin.push(exchange);
         if let Some(reconnect) = fold.events.note(exchange, offset) {
             self.order.push_in_time(Step::Reconnect(reconnect));
         }
@@ -260,7 +260,7 @@ impl Reviewer {
     /// The review by what has been folded so far and the steps still waiting for their order.
     fn report(&self, mut fold: Fold, waiting: &[&Step]) -> Review {
         waiting.iter().for_each(|step| fold.step(step));
-        let mut findings = Findings::new(&self.declaration);
+        let mut findings = Findings::new(&self.declaration, fold.run.filtered());
         let run = fold.run.report(&self.clock, self.declaration.kind, &mut findings);
         let provenance = fold.origin.report(&mut findings);
         let coverage_part = CoveragePart::new(&self.declaration, &self.contracts, &fold.operations, &self.operations);
@@ -280,6 +280,7 @@ impl Reviewer {
         let (findings, silenced, counts, bounds) = findings.finish();
         let input = VerdictInput {
             exchanges: run.exchanges,
+            filtered: run.filtered,
             counts: &counts,
             provenance: &provenance,
             findings: &findings,

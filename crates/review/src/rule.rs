@@ -130,6 +130,38 @@ impl Rule {
         self.text().advice
     }
 
+    /// Whether the rule is about what isn't there, about shares, or about what came in between: a part of a session, as a
+    /// filter leaves it, may raise it where the whole doesn't.
+    #[must_use]
+    pub const fn needs_whole_session(self) -> bool {
+        matches!(
+            self,
+            Self::RunShort
+                | Self::RunGap
+                | Self::RunScheduled
+                | Self::CoverageNotCalled
+                | Self::CoverageOnlyFailed
+                | Self::UseCaseMissing
+                | Self::UseCasePartly
+                | Self::LimitsRefusedByUs
+                | Self::LimitsRefusedByMews
+                | Self::RetryNoBackoff
+                | Self::RetryFixedPause
+                | Self::RetryHammering
+                | Self::ErrorsUnresolved
+                | Self::ErrorsServer
+                | Self::ErrorsShare
+                | Self::UnfinishedPages
+                | Self::RepeatedQuestion
+                | Self::EventsFailed
+                | Self::EventsTwice
+                | Self::EventsNotFetched
+                | Self::EventsSocketNotFetched
+                | Self::EventsSocketGap
+                | Self::EventsSocketNoCatchUp
+        )
+    }
+
     /// Whether a declaration may silence this rule or change its severity. Rules that the evidence depends on can only
     /// be explained.
     #[must_use]

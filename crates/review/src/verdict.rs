@@ -13,9 +13,14 @@ const REASONS: usize = 5;
 /// The most characters of a quoted reason.
 const REASON: usize = 120;
 
+/// Why a part of a session is never ready.
+const FILTERED: &str = "Only exchanges that match a filter were reviewed: what depends on the others isn't judged.";
+
 /// The input of the verdict.
 pub(crate) struct VerdictInput<'a> {
     pub(crate) exchanges: u64,
+    /// Whether only a part of the session was reviewed, as a filter left it.
+    pub(crate) filtered: bool,
     pub(crate) counts: &'a Counts,
     pub(crate) provenance: &'a Provenance,
     pub(crate) findings: &'a [Finding],
@@ -34,7 +39,7 @@ impl VerdictInput<'_> {
         }
         match self.counts {
             Counts { errors: 1.., .. } => Verdict::NotReady,
-            _ if !self.provenance.doubts.is_empty() => Verdict::NotProven,
+            _ if !self.provenance.doubts.is_empty() || self.filtered => Verdict::NotProven,
             Counts { warnings: 1.., .. } => Verdict::Questions,
             _ => Verdict::Ready,
         }
@@ -86,10 +91,11 @@ impl VerdictInput<'_> {
         }
         let has_reasons = !reasons.is_empty();
         sentences.extend(self.found(verdict, has_reasons));
+        let found = sentences.len();
         sentences.extend(self.provenance.doubts.iter().cloned());
+        sentences.extend(self.filtered.then(|| FILTERED.to_owned()));
         if matches!(verdict, Verdict::NotProven) {
             // The doubts are the verdict; the findings come after them.
-            let found = sentences.len() - self.provenance.doubts.len();
             sentences.rotate_left(found);
         }
         let end = if verdict == Verdict::NotMews && !has_reasons { "." } else { ":" };

@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     query::Exchanges,
-    ring::{self, After, Last},
+    ring::{After, Last},
     shared::{Entry, Shared},
 };
 
@@ -172,7 +172,7 @@ fn read(
         }
         match exchange {
             Ok(exchange) => {
-                bytes += ring::size(&exchange);
+                bytes += exchange.memory();
                 found.push_back((Followed::Exchange(Arc::new(exchange)), at));
             }
             Err(_) => damaged += 1,

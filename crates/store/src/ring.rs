@@ -81,12 +81,12 @@ impl Ring {
                 detach(exchange);
             }
             count += 1;
-            kept.bytes += size(&exchange);
+            kept.bytes += exchange.memory();
             kept.exchanges.push_back((position, count, exchange));
         }
         while kept.exchanges.len() > MAX_EXCHANGES || kept.bytes > MAX_BYTES {
             let Some((position, _, exchange)) = kept.exchanges.pop_front() else { break };
-            kept.bytes -= size(&exchange);
+            kept.bytes -= exchange.memory();
             kept.dropped = Some(position);
         }
         drop(kept);
@@ -132,18 +132,6 @@ fn detach(exchange: &mut Exchange) {
             body.bytes = Bytes::copy_from_slice(&body.bytes);
         }
     }
-}
-
-/// The approximate memory use of an exchange, in bytes.
-pub(crate) fn size(exchange: &Exchange) -> usize {
-    /// An exchange takes some hundred bytes in addition to what is counted.
-    const REST: usize = 2048;
-    let response = exchange.response.as_ref().map_or(&[][..], |response| &response.headers);
-    let headers = exchange.request.headers.iter().chain(response);
-    let headers: usize = headers.map(|header| size_of_val(header) + header.name.len() + header.value.len()).sum();
-    let messages = exchange.web_socket.iter().map(|part| size_of_val(&part.messages[..])).sum::<usize>();
-    let bodies = exchange.bodies().map(|body| body.bytes.len()).sum::<usize>();
-    REST + exchange.request.url.len() + headers + messages + bodies
 }
 
 #[cfg(test)]

@@ -21,4 +21,4 @@ pub use self::{
     line::{cut, cut_before, cut_operation, local, pad, plain, plain_lines, status_style},
     row::{Column, Columns, Line, Mark, Row, findings},
 };
-pub use nightaudit_units::{counted, duration, size, span};
+pub use nightaudit_units::{by_number, counted, counted_as, duration, size, span};

@@ -22,6 +22,31 @@ pub fn counted(number: u64, one: &str) -> String {
     format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// The word for a number of things: that for one, or that for any other number.
+///
+/// ```
+/// use nightaudit_units::by_number;
+///
+/// assert_eq!([0, 1, 2].map(|number| by_number(number, "is", "are")), ["are", "is", "are"]);
+/// ```
+#[must_use]
+pub const fn by_number<'w>(number: u64, one: &'w str, many: &'w str) -> &'w str {
+    if number == 1 { one } else { many }
+}
+
+/// A number of things with what is said of them: `1 value looks real`, `2 values look real`.
+///
+/// ```
+/// use nightaudit_units::counted_as;
+///
+/// let said = |number| counted_as(number, "value looks real", "values look real");
+/// assert_eq!([0, 1, 2].map(said), ["0 values look real", "1 value looks real", "2 values look real"]);
+/// ```
+#[must_use]
+pub fn counted_as(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), by_number(number, one, many))
+}
+
 /// A number of bytes: `412 B`, `2.0 KiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {

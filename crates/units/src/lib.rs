@@ -15,6 +15,6 @@ mod figures;
 mod parse;
 
 pub use self::{
-    figures::{count, counted, duration, period, size, span},
+    figures::{by_number, count, counted, counted_as, duration, period, size, span},
     parse::{InvalidDuration, InvalidRate, InvalidSize, Rate, parse_duration, parse_size},
 };

@@ -71,7 +71,7 @@ impl Serialize for Document<'_> {
             first: observed.first,
             last: observed.last,
             sessions: observed.sessions.iter().map(|name| &**name).collect(),
-            unlisted: observed.unlisted,
+            unlisted: observed.unlisted + of_other_methods(observed),
             missing: self.missing,
         };
         map.serialize_entry("x-nightaudit", &origin)?;
@@ -85,16 +85,35 @@ impl Serialize for Document<'_> {
 }
 
 fn info(observed: &Observed) -> Info {
-    Info {
-        title: format!("{} Connector API, as observed", API.name),
-        version: "observed",
-        description: format!(
-            "What {} recorded exchanges looked like, merged by nightaudit. It isn't {} documentation: other requests may be \
-             valid, responses may have other properties, and what is required here was merely always there.",
-            count(observed.exchanges),
-            API.possessive,
-        ),
+    let mut description = format!(
+        "What {} recorded exchanges looked like, merged by nightaudit. It isn't {} documentation: other requests may be \
+         valid, responses may have other properties, and what is required here was merely always there.",
+        count(observed.exchanges),
+        API.possessive,
+    );
+    let without = without_example(observed);
+    if without > 0 {
+        let without = count(without as u64);
+        description.push_str(&format!(
+            " Examples that are left out, or aren't the fullest: {without}; `{NO_EXAMPLE}` says why."
+        ));
     }
+    Info { title: format!("{} Connector API, as observed", API.name), version: "observed", description }
+}
+
+/// Calls of methods that a path of OpenAPI can't have.
+fn of_other_methods(observed: &Observed) -> u64 {
+    let others = observed.operations.iter().filter(|((_, method), _)| !METHODS.contains(&&**method));
+    others.map(|(_, operation)| operation.calls).sum()
+}
+
+/// Bodies without an example, or without the one that shows most.
+fn without_example(observed: &Observed) -> usize {
+    let operations = observed.operations.iter().filter(|((_, method), _)| METHODS.contains(&&**method));
+    let messages = operations.flat_map(|(_, operation)| {
+        std::iter::once(&operation.request).chain(Responses(operation).all().map(|(_, message)| message))
+    });
+    messages.filter(|message| message.with_body() > 0 && why_no_example(message).is_some()).count()
 }
 
 struct Paths<'p>(&'p Observed);
@@ -152,9 +171,12 @@ struct StringSchema {
 
 /// So many calls, in an extension.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Calls {
     calls: u64,
     unanswered: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    unlisted_responses: u64,
 }
 
 #[derive(Serialize)]
@@ -172,7 +194,11 @@ impl Serialize for Call<'_> {
         map.serialize_entry("tags", &[operation.group()])?;
         map.serialize_entry(
             "x-nightaudit-observed",
-            &Calls { calls: operation.calls, unanswered: operation.unanswered },
+            &Calls {
+                calls: operation.calls,
+                unanswered: operation.unanswered,
+                unlisted_responses: Responses(operation).unlisted(),
+            },
         )?;
         let parameters = operation.parameters.iter().map(|(name, calls)| Parameter {
             name,
@@ -204,12 +230,18 @@ struct Responses<'r>(&'r Operation);
 
 impl<'r> Responses<'r> {
     /// Those with a status that HTTP has.
-    fn all(&self) -> impl Iterator<Item = (u16, &'r Message)> {
+    fn all(&self) -> impl Iterator<Item = (u16, &'r Message)> + use<'r> {
         self.0
             .responses
             .iter()
             .map(|(status, message)| (*status, message))
             .filter(|(status, _)| (100..600).contains(status))
+    }
+
+    /// How many aren't among these.
+    fn unlisted(&self) -> u64 {
+        let others = self.0.responses.iter().filter(|(status, _)| !(100..600).contains(*status));
+        self.0.unlisted_responses + others.map(|(_, message)| message.count).sum::<u64>()
     }
 }
 
@@ -263,10 +295,30 @@ impl Serialize for MediaType<'_> {
         if let Some(property) = self.0.shape.root() {
             map.serialize_entry("schema", &Schema { property, share: None })?;
         }
-        let body = self.0.example.as_ref().map(|example| &example.body[..]);
-        if let Some(example) = body.and_then(|body| serde_json::from_slice::<&RawValue>(body).ok()) {
+        if let Some(example) = example(self.0) {
             map.serialize_entry("example", example)?;
         }
+        if let Some(why) = why_no_example(self.0) {
+            map.serialize_entry(NO_EXAMPLE, &why)?;
+        }
         map.end()
+    }
+}
+
+/// The extension that says why there is no example, or not the one that shows most.
+const NO_EXAMPLE: &str = "x-nightaudit-example";
+
+/// The example, if it is JSON.
+fn example(message: &Message) -> Option<&RawValue> {
+    serde_json::from_slice(&message.example.as_ref()?.body).ok()
+}
+
+/// Why there is no example, or not the one that shows most: nobody must take what is shown for all that there is.
+fn why_no_example(message: &Message) -> Option<String> {
+    let shown = if example(message).is_some() { "Another shows more than this one" } else { "None is shown" };
+    match message.unfit() {
+        Some(why) => Some(format!("{shown}: {why}.")),
+        None if example(message).is_none() => Some(format!("{shown}: it is not JSON.")),
+        None => None,
     }
 }

@@ -15,7 +15,7 @@ use nightaudit_shape::{Property, Shape};
 use nightaudit_units::count;
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 
-use super::{Example, Message, Observed, Operation, Unfit, schema};
+use super::{Example, Message, Observed, Operation, schema};
 use crate::{
     curl::{Piece, pieces, variable},
     text::printable,
@@ -305,10 +305,6 @@ fn unfit(text: &mut String, what: &str, message: &Message) {
     let shown = match message.example {
         None => format!("No recorded {what} is shown"),
         Some(_) => format!("A recorded {what} shows more than this one"),
-    };
-    let why = match why {
-        Unfit::TooLong => "it is too long for an example",
-        Unfit::NotWhole => "its body wasn't recorded in full",
     };
     let _ = write!(text, "\n\n{shown}: {why}.");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nightaudit_exchange::Timestamp;
-pub(super) use nightaudit_units::{count, period, size};
+pub(super) use nightaudit_units::{by_number, count, counted_as as counted, period, size};
 
 /// `2026-11-23 12:00:00 UTC`
 pub(super) fn time(at: Timestamp) -> String {
@@ -23,11 +23,6 @@ pub(super) fn clock(at: Timestamp) -> String {
     }
 }
 
-/// `12,345 calls`, `1 call`
-pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
-}
-
 /// `143 us`, `85.1 ms`, `10.00 s`
 pub(super) fn micros(micros: u64) -> String {
     nightaudit_units::duration(Duration::from_micros(micros))
@@ -40,7 +35,6 @@ mod tests {
     #[test]
     fn numbers_are_short_and_have_a_unit() {
         assert_eq!([143, 85_120, 10_004_000, 300_000_000].map(micros), ["143 us", "85.1 ms", "10.00 s", "5m 00s"]);
-        assert_eq!((counted(1, "call", "calls"), counted(2, "call", "calls")), ("1 call".into(), "2 calls".into()));
         let at: Timestamp = "2026-11-23T12:00:00.123456Z".parse().unwrap();
         assert_eq!((time(at), clock(at)), ("2026-11-23 12:00:00 UTC".into(), "11-23 12:00:00.123".into()));
     }

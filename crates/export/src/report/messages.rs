@@ -6,7 +6,7 @@ use nightaudit_mews::API;
 
 use super::{
     body::show,
-    figures::{clock, counted, size, time},
+    figures::{by_number, clock, counted, size, time},
 };
 
 /// Maximum messages shown per part.
@@ -34,7 +34,7 @@ pub(super) fn messages(part: &WebSocket, room: usize) -> (Markup, usize) {
         }
         @if shown.is_empty() && left == 0 { p.none { "No messages." } }
         @if left > 0 { p.omitted { (counted(left, "more message is", "more messages are")) " omitted here; " code { "exchanges.ndjson" } " of the bundle has all that was recorded." } }
-        @if !part.omitted.is_none() { p.omitted { (counted(part.omitted.messages, "message", "messages")) " (" (size(part.omitted.bytes)) ") were forwarded but not recorded." } }
+        @if !part.omitted.is_none() { p.omitted { (counted(part.omitted.messages, "message", "messages")) " (" (size(part.omitted.bytes)) ") " (by_number(part.omitted.messages, "was", "were")) " forwarded but not recorded." } }
         @if part.unreadable_bytes > 0 { p.omitted { (size(part.unreadable_bytes)) " were not valid WebSocket frames." } }
     };
     (markup, taken)

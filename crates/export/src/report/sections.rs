@@ -13,7 +13,7 @@ use nightaudit_review::{
 use super::{
     chart,
     exchange::short,
-    figures::{count, counted, micros, period, size, time},
+    figures::{by_number, count, counted, micros, period, size, time},
 };
 
 /// Maximum rows per table; `review.json` has the rest.
@@ -321,7 +321,7 @@ fn errors(review: &Review, shown: &Shown) -> Markup {
     html! {
         @if errors.failed == 0 { p.none { "No call failed." } }
         @else {
-            p.lead { (counted(errors.failed, "call", "calls")) " failed; " (count(errors.resolved)) " were later resolved, " (count(errors.unresolved)) " were not." }
+            p.lead { (counted(errors.failed, "call", "calls")) " failed; " (counted(errors.resolved, "was", "were")) " later resolved, " (counted(errors.unresolved, "was", "were")) " not." }
             (table("Errors", &html! {
                 th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" { (API.message_property) } th.num scope="col" { "Times" }
                 th scope="col" { "Exchange and " (API.request_id_header) } th scope="col" { "Last" } th scope="col" { "Resolution" }
@@ -425,7 +425,7 @@ fn accuracy(review: &Review, shown: &Shown) -> Option<Markup> {
         return None;
     }
     Some(html! {
-        p.lead { (count(accuracy.accurate)) " of " (counted(accuracy.checked, "request", "requests")) " checked against " (API.possessive) " documentation match it."
+        p.lead { (count(accuracy.accurate)) " of " (counted(accuracy.checked, "request", "requests")) " checked against " (API.possessive) " documentation " (by_number(accuracy.accurate, "matches", "match")) " it."
             @if accuracy.unchecked > 0 { " " (count(accuracy.unchecked)) " could not be parsed." } }
         @if !accuracy.fields.is_empty() {
             (table("Properties that don't match", &html! {

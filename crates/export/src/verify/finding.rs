@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nightaudit_exchange::{Exchange, ExchangeId};
+use nightaudit_exchange::{Exchange, ExchangeId, Missing};
 use serde::Serialize;
 
 pub(super) use crate::text::shown;
@@ -64,6 +64,12 @@ impl fmt::Display for Finding {
     }
 }
 
+/// What is said of exchanges that a file itself lists as missing. The name in it comes from the file.
+pub(super) fn already_lost(missing: Missing) -> String {
+    let missing = Missing { session_name: shown(&missing.session_name), ..missing };
+    format!("{missing}: already lost from the log when the file was written")
+}
+
 /// A bounded list of findings.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -82,6 +88,11 @@ impl Findings {
     pub(super) fn of(&mut self, kind: FindingKind, file: Option<&str>, named: &Named, what: impl fmt::Display) {
         let what = format!("exchange {named} {what}");
         self.push(Finding { kind, file: file.map(str::to_owned), exchange: Some(named.id), what });
+    }
+
+    /// Adds those of another list.
+    pub(super) fn append(&mut self, other: Self) {
+        other.list.into_iter().for_each(|finding| self.push(finding));
     }
 
     fn push(&mut self, finding: Finding) {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io::Read};
 
-use nightaudit_exchange::{Alteration, CallDirection, Destination, Digest, ExchangeId, SessionId};
+use nightaudit_exchange::{Alteration, CallDirection, Destination, Digest, ExchangeId, Missing, SessionId};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -150,17 +150,21 @@ impl BodyFacts {
     }
 }
 
-/// Reads an archive and passes each entry to `each`; an error if it isn't a HAR.
-pub(super) fn entries(reader: impl Read, each: &mut dyn FnMut(Entry)) -> Result<(), serde_json::Error> {
+/// Reads an archive and passes each entry to `each`, and what it says to be missing to `missing`; an error if it isn't a HAR.
+pub(super) fn entries(
+    reader: impl Read,
+    each: &mut dyn FnMut(Entry),
+    missing: &mut dyn FnMut(Missing),
+) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
-    Property("log", Property("entries", Entries(each))).deserialize(&mut deserializer)?;
+    Archive(Log { each, missing }).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
-/// Deserializes one property of an object with a seed and skips the others. It must occur exactly once.
-struct Property<S>(&'static str, S);
+/// The object with `log`, of which the other properties are skipped. It must occur exactly once.
+struct Archive<'f>(Log<'f>);
 
-impl<'de, S: DeserializeSeed<'de, Value = ()>> DeserializeSeed<'de> for Property<S> {
+impl<'de> DeserializeSeed<'de> for Archive<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -168,31 +172,69 @@ impl<'de, S: DeserializeSeed<'de, Value = ()>> DeserializeSeed<'de> for Property
     }
 }
 
-impl<'de, S: DeserializeSeed<'de, Value = ()>> Visitor<'de> for Property<S> {
+impl<'de> Visitor<'de> for Archive<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object with `{}`", self.0)
+        f.write_str("an object with `log`")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seed = Some(self.1);
+        let mut log = Some(self.0);
         while let Some(name) = map.next_key::<String>()? {
-            if name != self.0 {
+            if name != "log" {
                 map.next_value::<IgnoredAny>()?;
-            } else if let Some(seed) = seed.take() {
-                map.next_value_seed(seed)?;
+            } else if let Some(log) = log.take() {
+                map.next_value_seed(log)?;
             } else {
-                return Err(A::Error::duplicate_field(self.0));
+                return Err(A::Error::duplicate_field("log"));
             }
         }
-        if seed.is_some() { Err(A::Error::missing_field(self.0)) } else { Ok(()) }
+        if log.is_some() { Err(A::Error::missing_field("log")) } else { Ok(()) }
     }
 }
 
-struct Entries<'f>(&'f mut dyn FnMut(Entry));
+/// `log`, which must have `entries` exactly once.
+struct Log<'f> {
+    each: &'f mut dyn FnMut(Entry),
+    missing: &'f mut dyn FnMut(Missing),
+}
 
-impl<'de> DeserializeSeed<'de> for Entries<'_> {
+impl<'de> DeserializeSeed<'de> for Log<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Log<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `entries`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut has_entries = false;
+        while let Some(name) = map.next_key::<String>()? {
+            match &*name {
+                "entries" if std::mem::replace(&mut has_entries, true) => {
+                    return Err(A::Error::duplicate_field("entries"));
+                }
+                "entries" => map.next_value_seed(Each(&mut *self.each))?,
+                "_missing" => map.next_value_seed(Each(&mut *self.missing))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        if has_entries { Ok(()) } else { Err(A::Error::missing_field("entries")) }
+    }
+}
+
+/// A list, of which one item at a time is held.
+struct Each<'f, T>(&'f mut dyn FnMut(T));
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Each<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -200,16 +242,16 @@ impl<'de> DeserializeSeed<'de> for Entries<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Entries<'_> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of entries")
+        f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(entry) = entries.next_element()? {
-            (self.0)(entry);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element()? {
+            (self.0)(item);
         }
         Ok(())
     }

@@ -206,7 +206,7 @@ fn a_part_of_a_websocket_is_shown_as_messages_and_is_no_failure() {
     }
     assert!(shown.contains("&lt;script&gt;<i class=\"u\">U+202E</i>"));
     assert!(shown.contains("103 more messages are omitted here"));
-    assert!(shown.contains("1 message (2 B) were forwarded but not recorded"));
+    assert!(shown.contains("1 message (2 B) was forwarded but not recorded"));
     assert!(!shown.contains("The client got no response") && !shown.contains("No body"));
     assert_eq!(page.matches("data-kind=\"bad\"").count(), 0);
 }
@@ -341,7 +341,7 @@ fn regression_masking_does_not_make_test_data() {
     let mut added = exchange(1);
     added.operation = "customers/add".to_owned();
     added.request.body = Body::whole(guest.into());
-    assert!(report_of(&chained(vec![added.clone()])).contains("1 value look real"));
+    assert!(report_of(&chained(vec![added.clone()])).contains("1 value looks real"));
     mask.apply_to(&mut added);
     assert!(report_of(&chained(vec![added])).contains("nothing looks real in 0 requests; 1 with masked values"));
 }

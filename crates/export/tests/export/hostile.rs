@@ -107,13 +107,16 @@ fn a_bomb_is_left_where_it_lies() {
     assert!(verification.cut && verification.findings.len() == 1_000, "{}", verification.findings.len());
 }
 
-/// A complete body on one line: of 4 MB by default, and of as many as `NIGHTAUDIT_TEST_MEGABYTES` says in the long lane of
+/// How long the longest bodies are: 3 MB by default, and as many as `NIGHTAUDIT_TEST_MEGABYTES` says in the long lane of
 /// `.ci/run`.
+fn megabytes() -> usize {
+    std::env::var("NIGHTAUDIT_TEST_MEGABYTES").map_or(3, |megabytes| megabytes.parse().unwrap())
+}
+
+/// A complete body on one line.
 #[test]
 fn megabytes_on_one_line_go_through_everything_and_come_back() {
-    let megabytes =
-        std::env::var("NIGHTAUDIT_TEST_MEGABYTES").map_or(4, |megabytes| megabytes.parse::<usize>().unwrap());
-    let length = megabytes * 1_000_000;
+    let length = megabytes() * 1_000_000;
     let mut long = exchange(1);
     let mut line = b"{\"Note\":\"".to_vec();
     line.resize(length - 2, b'=');
@@ -140,4 +143,29 @@ fn megabytes_on_one_line_go_through_everything_and_come_back() {
     lines[middle] = b'-';
     let found = check(&lines).unwrap().findings;
     assert!(found.iter().any(|finding| finding.what.contains(&exchanges[0].id.to_string())), "{found:?}");
+}
+
+#[test]
+fn regression_megabytes_of_escapes_that_an_export_wrote_were_too_long_to_verify() {
+    // Each byte takes six in JSON.
+    let mut escaped = exchange(1);
+    escaped.request.body = Body::whole(vec![1; megabytes() * 1_000_000].into());
+    let exchanges = chained(vec![escaped, exchange(2)]);
+    let mut file = Vec::new();
+    for exchange in &exchanges {
+        serde_json::to_writer(&mut file, exchange).unwrap();
+        file.push(b'\n');
+    }
+    let verification = check(&file).unwrap();
+    assert_eq!((verification.findings, verification.exchanges), (vec![], 2));
+
+    // Of a long line, too, every byte is checked: `\u0001` and `\u0002`, and `\u0001` and its other spelling.
+    let escape = file.windows(6).position(|bytes| bytes == b"\\u0001").unwrap();
+    file[escape + 5] = b'2';
+    assert!(check(&file).unwrap().findings.iter().any(|finding| finding.kind == FindingKind::Altered));
+    file[escape + 5] = b'1';
+    let session = file.windows(9).position(|bytes| bytes == b"\"session\"").unwrap();
+    file.insert(session, b' ');
+    let found = check(&file[..]).unwrap().findings;
+    assert!(found.iter().any(|finding| finding.what.contains("line 1 is not as nightaudit wrote it")), "{found:?}");
 }

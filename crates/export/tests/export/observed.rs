@@ -168,6 +168,51 @@ fn regression_a_request_too_long_for_an_example_was_left_out_silently() {
 }
 
 #[test]
+fn regression_a_document_left_out_examples_and_responses_silently() {
+    let long = json!({"Ids": vec!["3fa85f64-5717-4562-b3fc-2c963f66afa6"; 1_000]});
+    let own = |exchanges: &[Exchange]| {
+        let document = written(Format::OpenApi, exchanges);
+        let own = operation(&document, "rates/getAll").clone();
+        (own["requestBody"]["content"]["application/json"].clone(), own, document)
+    };
+    let key = "x-nightaudit-example";
+    let (content, ..) = own(&[call(1, "rates/getAll", 200, &long, &json!({}))]);
+    assert_eq!(
+        (content.get("example"), &content[key]),
+        (None, &json!("None is shown: it is too long for an example."))
+    );
+    let both = [call(1, "rates/getAll", 200, &json!({}), &json!({})), call(2, "rates/getAll", 200, &long, &json!({}))];
+    let (content, _, document) = own(&both);
+    assert_eq!(content["example"], json!({}));
+    assert_eq!(content[key], "Another shows more than this one: it is too long for an example.");
+    let description = document["info"]["description"].as_str().unwrap();
+    assert!(description.contains("Examples that are left out, or aren't the fullest: 1;"), "{description}");
+    let mut cut = call(1, "rates/getAll", 200, &json!({"Ids": []}), &json!({}));
+    cut.request.body.truncated = true;
+    assert_eq!(own(&[cut]).0[key], "None is shown: its body wasn't recorded in full.");
+    let mut binary = call(1, "rates/getAll", 200, &json!({}), &json!({}));
+    binary.request.body = Body::whole(vec![0xff, 0].into());
+    assert_eq!(own(&[binary]).0[key], "None is shown: it is not JSON.");
+    let (content, _, document) = own(&both[..1]);
+    assert_eq!(content.get(key), None);
+    assert!(!document["info"]["description"].as_str().unwrap().contains("Examples"));
+
+    // Statuses beyond those that are listed, and those that a document can't have.
+    let many: Vec<Exchange> =
+        (0..20).map(|number| call(number + 1, "rates/getAll", 200 + number as u16, &json!({}), &json!({}))).collect();
+    assert_eq!(own(&many).1["x-nightaudit-observed"]["unlistedResponses"], 4);
+    assert_eq!(
+        own(&[call(1, "rates/getAll", 999, &json!({}), &json!({}))]).1["x-nightaudit-observed"]["unlistedResponses"],
+        1
+    );
+    // So is a method.
+    let mut other = call(2, "rates/getAll", 200, &json!({}), &json!({}));
+    other.request.method = "PROPFIND".into();
+    let document = own(&[call(1, "rates/getAll", 200, &json!({}), &json!({})), other]).2;
+    assert_eq!(document["x-nightaudit"]["unlisted"], 1);
+}
+
+#[test]
 fn redacted_values_have_no_type_but_for_tokens() {
     let request = json!({"AccessToken": "REDACTED:b1946ac92492", "Door": "REDACTED:b1946ac92492"});
     let document = written(Format::OpenApi, &[call(1, "a/b", 200, &request, &json!({}))]);

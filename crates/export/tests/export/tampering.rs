@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use nightaudit_exchange::{Body, CallDirection, Destination, Exchange, ExchangeId, Outcome, chain};
+use nightaudit_exchange::{Body, CallDirection, Destination, Exchange, ExchangeId, Missing, Outcome, chain};
 use nightaudit_export::{FindingKind, Format, VerifyOptions, verify};
 use proptest::prelude::*;
 
@@ -295,5 +295,37 @@ proptest! {
     fn no_file_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0..4_usize) {
         let start: &[u8] = [&b"PK\x03\x04"[..], b"{\"id\"", b"{\"log\":{\"entries\":[", b""][kind];
         let _ = check(&[start, &bytes[..]].concat());
+    }
+}
+
+#[test]
+fn regression_a_har_that_says_itself_what_it_lacks_was_called_complete() {
+    let exchanges = recorded();
+    let lost = Missing {
+        session: exchanges[0].session,
+        session_name: "certification".to_owned(),
+        count: 2,
+        ranges: vec![(90, 91)],
+        whole_session: false,
+    };
+    let mut har = Vec::new();
+    let mut writer = Format::Har.writer(&mut har);
+    exchanges.iter().for_each(|exchange| writer.write(exchange).unwrap());
+    writer.missing(std::slice::from_ref(&lost)).unwrap();
+    writer.finish().unwrap();
+    let found = check(&har).unwrap().findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].kind, FindingKind::Missing);
+    assert_eq!(found[0].what, format!("{lost}: already lost from the log when the file was written"));
+    // Wherever it stands, and whatever else it is.
+    let text = String::from_utf8(har).unwrap();
+    let (entries, missing) = text.split_once(",\"_missing\":").unwrap();
+    let missing = missing.trim_end().strip_suffix("}}").unwrap();
+    let before = entries.replacen("\"entries\":", &format!("\"_missing\":{missing},\"entries\":"), 1) + "}}";
+    assert_eq!(check(before.as_bytes()).unwrap().findings, found);
+    let hostile = text.replace("certification\",\"count", "\\u001b[2J\\u202e\",\"count");
+    assert!(!check(hostile.as_bytes()).unwrap().findings[0].what.contains(['\u{1b}', '\u{202e}']));
+    for other in ["7", "[1]", "{}", "[{\"count\":1}]"] {
+        assert!(check(format!("{entries},\"_missing\":{other}}}}}").as_bytes()).is_err(), "{other}");
     }
 }

@@ -8,7 +8,7 @@ use nightaudit_exchange::{Body, Direction, Header, Message, TimesUs, Timestamp};
 
 use super::tnetstring::Item;
 use crate::{
-    foreign::{Call, Messages, Reply, coding, header},
+    foreign::{Call, MAX_LIST, Messages, Reply, coding, header},
     url::Url,
 };
 
@@ -61,9 +61,11 @@ pub(super) fn read(flow: Item<'_>) -> Result<Read, Rejected> {
     let error = flow.get("error").filter(|error| error.is_dictionary()).and_then(|error| error.get("msg")?.text());
     let socket = flow.get("websocket").filter(|socket| socket.is_dictionary());
     let messages = socket.map(|socket| {
-        let list = socket.get("messages").map_or_else(Vec::new, messages);
-        Messages { list, ended: socket.any(&["closed_by_client", "timestamp_end"]).is_some_and(Item::is_some) }
+        let list = socket.get("messages").map_or_else(|| Ok(Vec::new()), messages)?;
+        let ended = socket.any(&["closed_by_client", "timestamp_end"]).is_some_and(Item::is_some);
+        Ok::<_, Rejected>(Messages { list, ended })
     });
+    let messages = messages.transpose()?;
     let is_handshake = flow.get("metadata").and_then(|facts| facts.get("websocket")?.boolean()) == Some(true);
     let id = flow.get("id").and_then(Item::text).filter(|_| is_handshake && messages.is_none());
     let body = body(request, &headers);
@@ -90,13 +92,13 @@ pub(super) fn read(flow: Item<'_>) -> Result<Read, Rejected> {
 fn messages_alone(flow: Item<'_>) -> Result<Read, Rejected> {
     let handshake = flow.get("metadata").and_then(|facts| facts.get("websocket_handshake")?.text());
     let handshake = handshake.ok_or("it has messages of a WebSocket, and doesn't name the handshake")?;
-    let list = flow.get("messages").map_or_else(Vec::new, messages);
+    let list = flow.get("messages").map_or_else(|| Ok(Vec::new()), messages)?;
     let ended = flow.get("close_code").is_some_and(Item::is_some);
     Ok(Read::Messages { handshake, messages: Messages { list, ended } })
 }
 
 /// Type, sender, content and time of each; what was dropped was never delivered.
-fn messages(list: Item<'_>) -> Vec<Message> {
+fn messages(list: Item<'_>) -> Result<Vec<Message>, Rejected> {
     let mut messages = Vec::new();
     for message in list.items().into_iter().flatten() {
         let Some(mut parts) = message.items() else { continue };
@@ -114,9 +116,12 @@ fn messages(list: Item<'_>) -> Vec<Message> {
                 opcode,
                 body: Body::whole(Bytes::copy_from_slice(content)),
             });
+            if size_of_val(&messages[..]) > MAX_LIST {
+                return Err("it has more messages than fit into 64 MiB".into());
+            }
         }
     }
-    messages
+    Ok(messages)
 }
 
 /// The request's URL. Where mitmproxy only knows the address, as in its transparent mode, the host is that of the request.
@@ -162,6 +167,9 @@ fn headers(message: Item<'_>) -> Result<Vec<Header>, Rejected> {
         let (Some(name), Some(value)) = (name, value) else { return Err("a header of it is no pair".into()) };
         if !name.is_empty() && !name.starts_with(':') {
             headers.push(Header { name: name.into(), value: value.into() });
+            if size_of_val(&headers[..]) > MAX_LIST {
+                return Err("it has more headers than fit into 64 MiB".into());
+            }
         }
     }
     Ok(headers)

@@ -50,7 +50,7 @@ impl From<String> for Rejected {
 pub(super) fn call(entry: Entry) -> Result<Call, Rejected> {
     let Entry { started_date_time, time, request, mut response, timings, server_address, server_port, error, .. } =
         entry;
-    let facts = entry.nightaudit.and_then(facts::read);
+    let facts = entry.nightaudit.as_deref().and_then(facts::read);
     let is_rejected = facts.as_ref().is_some_and(|read| read.facts.outcome == Outcome::Rejected);
     let url = url(request.url.as_str(), is_rejected)?;
     let started = self::started(&started_date_time)?;

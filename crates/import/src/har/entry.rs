@@ -1,8 +1,9 @@
 //! An entry as it is written, as far as an exchange can be made of it.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::lax::{Number, Pairs, Text};
+use super::lax::{Number, Pairs, Text, messages};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,11 +27,11 @@ pub(super) struct Entry {
     #[serde(default, rename = "_error")]
     pub(super) error: Text,
     /// Chromium's; Playwright, mitmproxy, Proxyman and nightaudit write the same.
-    #[serde(default, rename = "_webSocketMessages")]
+    #[serde(default, rename = "_webSocketMessages", deserialize_with = "messages")]
     pub(super) web_socket_messages: Option<Vec<Message>>,
     /// What nightaudit's own HAR has besides.
     #[serde(default, rename = "_nightaudit")]
-    pub(super) nightaudit: Option<serde_json::Value>,
+    pub(super) nightaudit: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize)]

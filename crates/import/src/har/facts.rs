@@ -7,6 +7,7 @@ use nightaudit_exchange::{
 };
 use nightaudit_mews::API;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::foreign::Facts;
 
@@ -98,8 +99,8 @@ pub(super) struct Read {
 }
 
 /// Reads the property; `None` if it is another version's.
-pub(super) fn read(value: serde_json::Value) -> Option<Read> {
-    let read: Nightaudit = serde_json::from_value(value).ok()?;
+pub(super) fn read(value: &RawValue) -> Option<Read> {
+    let read: Nightaudit = serde_json::from_str(value.get()).ok()?;
     let part = read.web_socket.map(|part| {
         let Part { handshake, part, messages, omitted, unreadable_bytes, ended } = part;
         (WebSocket { handshake, part, messages: Vec::new(), omitted, unreadable_bytes, ended }, messages)
@@ -121,6 +122,7 @@ pub(super) fn read(value: serde_json::Value) -> Option<Read> {
             resent_from: read.resent_from,
             alteration: read.alteration,
             recorded_here: read.recorded_by.is_none(),
+            recorded_by: read.recorded_by,
             part: None,
         },
         status: read.status,

@@ -1,11 +1,13 @@
 //! Values of a HAR as tools really write them: a number where a string belongs, `null` where nothing is known.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+
+use crate::foreign::MAX_LIST;
 
 /// A string; anything else that has one form as text is that text, the rest is absent.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -156,6 +158,7 @@ any_value!(PairsVisitor -> Pairs {
         let mut pairs = Vec::new();
         while let Some(Pair(pair)) = items.next_element()? {
             pairs.extend(pair);
+            check(&pairs, "names")?;
         }
         Ok(Pairs(pairs))
     }
@@ -164,10 +167,57 @@ any_value!(PairsVisitor -> Pairs {
         let mut pairs = Vec::new();
         while let Some((name, value)) = map.next_entry::<String, Text>()? {
             pairs.push((name, value.0.unwrap_or_default()));
+            check(&pairs, "names")?;
         }
         Ok(Pairs(pairs))
     }
 });
+
+/// An error if the list takes more memory than one may.
+fn check<T, E: serde::de::Error>(list: &[T], what: &str) -> Result<(), E> {
+    if size_of_val(list) <= MAX_LIST {
+        Ok(())
+    } else {
+        Err(E::custom(format_args!("more {what} than fit into 64 MiB")))
+    }
+}
+
+/// Reads a list of messages, or nothing.
+pub(super) fn messages<'de, T, D>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<List<T>>::deserialize(deserializer)?.map(|list| list.0))
+}
+
+/// A list of messages.
+struct List<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                    check(&list, "messages")?;
+                }
+                Ok(List(list))
+            }
+        }
+
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
 
 /// One of [`Pairs`]; `None` if it has no name.
 #[derive(Default)]

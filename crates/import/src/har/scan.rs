@@ -83,10 +83,10 @@ pub(crate) fn value_length(input: &mut Input<'_>, max: usize) -> Result<usize, E
     let mut scanner = Scanner::default();
     let mut scanned = 0;
     loop {
-        if let Some(end) = scanner.feed(&input.bytes()[scanned..]) {
+        if let Some(end) = scanner.feed(&input.buffered()[scanned..]) {
             return if scanned + end > max { Err(Endless::TooLong) } else { Ok(scanned + end) };
         }
-        scanned = input.bytes().len();
+        scanned = input.buffered().len();
         if scanned > max {
             return Err(Endless::TooLong);
         }
@@ -100,7 +100,7 @@ pub(crate) fn value_length(input: &mut Input<'_>, max: usize) -> Result<usize, E
 pub(crate) fn skip_value(input: &mut Input<'_>) -> Result<(), Endless> {
     let mut scanner = Scanner::default();
     loop {
-        let end = scanner.feed(input.bytes());
+        let end = scanner.feed(input.buffered());
         input.advance(end.unwrap_or(usize::MAX));
         if end.is_some() {
             return Ok(());

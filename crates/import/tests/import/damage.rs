@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write as _};
 
-use nightaudit_exchange::{Exchange, Incoming};
+use nightaudit_exchange::{Body, Exchange, Incoming, Request};
 use nightaudit_import::{Error, Format, Options, Place, Reader, Skipped, Summary};
 use proptest::prelude::*;
 
@@ -321,5 +321,47 @@ proptest! {
         let mut reader = Reader::open(BufReader::with_capacity(size, file.as_bytes()), lenient()).unwrap();
         let count = reader.by_ref().filter(Result::is_ok).count();
         prop_assert_eq!((count, reader.summary()), (whole.0.len(), &whole.1));
+    }
+}
+
+/// Of a body of 3 MB by default, and of as many as `NIGHTAUDIT_TEST_MEGABYTES` says in the long lane of `.ci/run`.
+#[test]
+fn regression_megabytes_of_escapes_that_an_export_wrote_were_too_long_to_import() {
+    let line = |sequence: u32, body: Body| {
+        let body = serde_json::to_value(Request {
+            method: "POST".into(),
+            url: "https://api.mews-demo.com/api/connector/v1/rates/getAll".into(),
+            http_version: "HTTP/1.1".into(),
+            headers: Vec::new(),
+            body,
+        });
+        let exchange = serde_json::json!({
+            "id": format!("01KAS{sequence:021}"), "session": "01KAS000000000000000000000", "sessionName": "run",
+            "sequence": sequence, "environment": "demo", "operation": "rates/getAll",
+            "startedAt": "2026-11-23T12:00:00.123456Z",
+            "timesUs": {"forwarded": null, "responseHead": null, "responseEnd": null}, "peer": null,
+            "envelope": {"paginated": false}, "request": body.unwrap(), "response": null, "limit": null,
+            "outcome": "failed", "error": {"kind": "connect", "message": "refused"}
+        });
+        serde_json::to_vec(&exchange).unwrap()
+    };
+    // Each byte takes six in JSON.
+    let megabytes = std::env::var("NIGHTAUDIT_TEST_MEGABYTES").map_or(3, |megabytes| megabytes.parse().unwrap());
+    let length: usize = megabytes * 1_000_000;
+    let escaped = line(1, Body::whole(vec![1; length].into()));
+    let file = [&escaped[..], &line(2, Body::empty())].join(&b'\n');
+    let (exchanges, summary) = read(&file, Options::default());
+    assert_eq!((exchanges.len(), summary.skipped), (2, 0));
+    assert!(exchanges[0].request.body.bytes.iter().all(|byte| *byte == 1));
+    assert_eq!(exchanges[0].request.body.bytes.len(), length);
+
+    // A long line that is damaged costs no other.
+    for damaged in
+        [&escaped[..escaped.len() - 1], &[b"{\"id\":", &escaped[..]].concat(), &[&escaped[..], b"x"].concat()]
+    {
+        let file = [damaged, &line(2, Body::empty())].join(&b'\n');
+        let (exchanges, summary) = read(&file, lenient());
+        assert_eq!((exchanges.len(), summary.skipped), (1, 1));
+        assert_eq!((exchanges[0].sequence, summary.reasons[0].place), (2, Place::Line(1)));
     }
 }

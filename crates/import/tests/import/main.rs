@@ -3,5 +3,6 @@
 
 mod damage;
 mod flows;
+mod memory;
 mod own;
 mod tools;

@@ -62,6 +62,21 @@ fn regression_marks_of_exchanges_were_lost_by_way_of_a_har() {
 }
 
 #[test]
+fn regression_who_had_recorded_an_imported_exchange_was_forgotten_by_way_of_a_har() {
+    let long = "x".repeat(300);
+    let read = read(&[
+        entry(1, "POST", RATES, &json!({"recordedBy": "Charles Proxy 5.0.1"})),
+        entry(2, "POST", RATES, &json!({})),
+        entry(3, "POST", RATES, &json!({"recordedBy": " \n"})),
+        entry(4, "POST", RATES, &json!({"recordedBy": format!("a\n{long}")})),
+    ]);
+    let tools: Vec<_> = read.iter().map(|exchange| exchange.recorded_by.as_deref().unwrap()).collect();
+    // Of what nightaudit itself recorded the file is somebody's word, too.
+    assert_eq!(tools[..3], ["Charles Proxy 5.0.1", "nightaudit 0.1.0", "nightaudit 0.1.0"]);
+    assert_eq!(tools[3], format!("a{}", "x".repeat(99)));
+}
+
+#[test]
 fn regression_a_webhook_of_an_own_har_was_left_out_or_a_request() {
     let besides = json!({"direction": "incoming", "operation": "webhook"});
     let read = read(&[entry(1, "POST", "http://127.0.0.1:3000/hook", &besides), entry(2, "POST", RATES, &json!({}))]);

@@ -10,7 +10,7 @@ use nightaudit_mews::{
 use crate::{
     body::{hash, name_bit},
     fact::Blamed,
-    findings::{Findings, count_of},
+    findings::{Findings, count_of, counted_as},
     names::{OTHERS, OperationNo, Operations},
     review::{Accuracy, Evidence, LifecycleReview, LifecycleState, PropertyReview, kind_name},
     rule::Rule,
@@ -211,14 +211,14 @@ impl AccuracyPart {
         if self.unchecked.count > 0 {
             let message = format!(
                 "{} truncated, incomplete or undecodable; not checked.",
-                count_of(self.unchecked.count, "request body").replace("bodys", "bodies")
+                counted_as(self.unchecked.count, "request body", "request bodies")
             );
             findings.raise(Rule::RecordTruncated, None, message, &self.unchecked);
         }
         if self.unlisted > 0 {
             findings.bounds.push(format!(
-                "{} are in properties beyond the first {MOST_FIELDS}",
-                count_of(self.unlisted, "mistake")
+                "{} in properties beyond the first {MOST_FIELDS}",
+                counted_as(self.unlisted, "mistake is", "mistakes are")
             ));
         }
         Accuracy { checked: self.checked, unchecked: self.unchecked.count, accurate: self.accurate, fields, lifecycle }

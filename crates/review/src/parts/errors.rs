@@ -18,7 +18,7 @@ use nightaudit_mews::Contracts;
 use crate::{
     body::hash,
     fact::Fact,
-    findings::{Findings, count_of},
+    findings::{Findings, count_of, counted_as},
     intent::Unresolved,
     names::{OperationNo, Operations, TokenNo, Tokens},
     review::{EXAMPLES, ErrorReview, Errors, Evidence, FailedCall, Resolution},
@@ -285,7 +285,9 @@ impl ErrorsPart {
         let chains = self.chains.report(unresolved, operations, tokens);
         let unlisted = self.unlisted + self.resolved_unlisted;
         if unlisted > 0 {
-            findings.bounds.push(format!("{} are counted and not listed", count_of(unlisted, "failed call")));
+            findings
+                .bounds
+                .push(format!("{} counted and not listed", counted_as(unlisted, "failed call is", "failed calls are")));
         }
         Errors {
             failed: self.failed,

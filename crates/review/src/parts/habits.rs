@@ -13,7 +13,7 @@ use nightaudit_mews::Contracts;
 use crate::{
     body::BodySummary,
     fact::Fact,
-    findings::{Findings, count_of, span},
+    findings::{Findings, count_of, counted_as, span},
     names::{OperationNo, Operations},
     review::{Evidence, HabitReview},
     rule::Rule,
@@ -272,8 +272,8 @@ impl HabitsPart {
             self.pages.unfollowed() + self.repeats.unfollowed() + self.polling.unfollowed() + self.bursts.unfollowed();
         if unfollowed > 0 {
             findings.bounds.push(format!(
-                "{} were not checked for habits because too many were in progress at once",
-                count_of(unfollowed, "call")
+                "{} not checked for habits because too many were in progress at once",
+                counted_as(unfollowed, "call was", "calls were")
             ));
         }
         reviews

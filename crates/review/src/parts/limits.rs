@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::series::{Series, Step};
 use crate::{
     fact::Fact,
-    findings::{Findings, count_of, span},
+    findings::{Findings, by_number, count_of, counted_as, span},
     names::{OperationNo, Operations, TokenNo, Tokens},
     review::{BusiestWindow, Evidence, LimitPoint, LimitReview, LimitSeries, LimitSource},
     rule::Rule,
@@ -271,11 +271,7 @@ impl LimitsPart {
                     review
                         .access_token
                         .map_or_else(String::new, |token| format!(", token {}", short(&token.to_string()))),
-                    if tally.over.count == 1 {
-                        "1 was sent".to_owned()
-                    } else {
-                        format!("{} were sent", tally.over.count)
-                    },
+                    counted_as(tally.over.count, "was sent", "were sent"),
                 );
                 findings.raise(Rule::LimitsOver, review.operation.as_deref(), message, &tally.over);
             }
@@ -303,7 +299,7 @@ impl LimitsPart {
                 if evidence.count < REFUSALS || 100 * evidence.count < REFUSED_SHARE * calls {
                     continue;
                 }
-                let were = if evidence.count == 1 { "was" } else { "were" };
+                let were = by_number(evidence.count, "was", "were");
                 let mut message =
                     format!("{} {} {were} {who}, of {calls}.", count_of(evidence.count, "request"), of(*number));
                 if rule == Rule::LimitsRefusedByMews && shared(*number) {
@@ -314,8 +310,9 @@ impl LimitsPart {
         }
         if self.uncounted > 0 {
             findings.bounds.push(format!(
-                "{} with keys beyond the first {MOST_KEYS} were not counted in windows",
-                count_of(self.uncounted, "request")
+                "{} with keys beyond the first {MOST_KEYS} {} not counted in windows",
+                count_of(self.uncounted, "request"),
+                by_number(self.uncounted, "was", "were")
             ));
         }
         if self.keys.values().any(|tally| tally.window.is_overfull()) {

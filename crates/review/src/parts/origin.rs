@@ -6,7 +6,7 @@ use nightaudit_exchange::{Authority, Destination, Exchange, ExchangeId, Import, 
 use nightaudit_mews::Environment;
 
 use crate::{
-    findings::{Findings, count_of, thousands},
+    findings::{Findings, by_number, count_of, thousands},
     review::{DateReview, Evidence, FaultReview, HostReview, OriginStatus, Provenance},
     rule::Rule,
 };
@@ -224,7 +224,7 @@ impl OriginTracker {
         let statement = match standing {
             OriginStatus::Nobody if sent == 0 => "Nothing was sent".to_owned(),
             OriginStatus::Nobody => {
-                let were = if sent == 1 { "was" } else { "were" };
+                let were = by_number(sent, "was", "were");
                 let hosts = listed(&hosts.iter().collect::<Vec<_>>()).replace("https://", "");
                 format!("Nothing was answered: {} {were} sent to {hosts}", count_of(sent, "request"))
             }

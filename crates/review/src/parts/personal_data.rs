@@ -6,7 +6,7 @@ use nightaudit_exchange::{Exchange, Outcome};
 
 use crate::{
     body::BodySummary,
-    findings::{Findings, count_of, thousands},
+    findings::{Findings, by_number, count_of, thousands},
     names::{OperationNo, Operations},
     review::{DataKind, Evidence, PersonalDataReview},
     rule::Rule,
@@ -117,9 +117,11 @@ impl PersonalDataPart {
             });
         }
         if self.unlisted > 0 {
-            findings
-                .bounds
-                .push(format!("{} of possible personal data are not listed", count_of(self.unlisted, "occurrence")));
+            findings.bounds.push(format!(
+                "{} of possible personal data {} not listed",
+                count_of(self.unlisted, "occurrence"),
+                by_number(self.unlisted, "is", "are")
+            ));
         }
         reviews
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::limits::short;
 use crate::{
     fact::Fact,
-    findings::{Findings, count_of},
+    findings::{Findings, by_number, count_of},
     names::{OperationNo, Operations, TokenNo, Tokens},
     review::{Evidence, RetryCause, RetryOrigin, RetryReview},
     rule::Rule,
@@ -302,7 +302,7 @@ impl RetriesPart {
                 RetryOrigin::Nightaudit => "nightaudit's",
                 RetryOrigin::Fault => "an injected",
             };
-            let were = if evidence.count == 1 { "was" } else { "were" };
+            let were = by_number(evidence.count, "was", "were");
             let message = format!(
                 "{} with {} {were} sent before the `Retry-After` of {whose} 429 had passed.",
                 count_of(evidence.count, "request"),

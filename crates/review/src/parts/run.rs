@@ -97,6 +97,11 @@ impl Default for RunPart {
 }
 
 impl RunPart {
+    /// Whether only exchanges that match a filter are reviewed.
+    pub(crate) fn filtered(&self) -> bool {
+        self.records.filtered()
+    }
+
     /// Takes the next exchange in the order of the record.
     pub(crate) fn note(&mut self, exchange: &Exchange, offset: i64) {
         self.note_record(exchange);

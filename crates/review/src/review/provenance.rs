@@ -56,7 +56,7 @@ impl Provenance {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OriginStatus {
-    /// Nothing was sent.
+    /// Nothing was sent, or nothing that was sent to Mews was answered: there is no response whose origin could be told.
     #[default]
     Nobody,
     /// All from Mews Demo, over TLS with certificates of public authorities.

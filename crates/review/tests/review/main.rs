@@ -7,6 +7,7 @@ mod events;
 mod extremes;
 mod faults;
 mod figures;
+mod filtered;
 mod golden;
 mod left_out;
 mod never_read;

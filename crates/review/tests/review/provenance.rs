@@ -1,7 +1,7 @@
 //! Who answered, and what the verdict says of it.
 
-use crate::common::*;
-use nightaudit_exchange::{Alteration, Authority, Destination, Import, Tls};
+use crate::common::{events::webhook, *};
+use nightaudit_exchange::{Alteration, Authority, Destination, Exchange, Import, Tls};
 use nightaudit_mews::Contracts;
 use nightaudit_review::{CheckState, Declaration, OriginStatus, Review, Reviewer, Rule, Verdict};
 
@@ -112,7 +112,7 @@ fn an_import_is_not_proven_and_an_edited_one_fails() {
     assert!(edited.verdict == Verdict::NotReady && edited.summary.contains(said), "{}", edited.summary);
     // The exchanges bear the mark, whatever the log knows.
     let marked = with(None, among([question(100.0, "x").altered(Alteration::Edited)]));
-    assert!(marked.summary.contains("1 of 51 exchanges are not as they were recorded"), "{}", marked.summary);
+    assert!(marked.summary.contains("1 of 51 exchanges is not as it was recorded"), "{}", marked.summary);
     assert_eq!(state(&marked, "origin"), CheckState::Failed);
 }
 
@@ -159,4 +159,22 @@ fn of_a_private_integration_no_48_hours_are_asked_but_each_operation() {
     assert_eq!(state(&lacking, "duration"), CheckState::NotJudged);
     let whole = review(&session(calls().chain([call(5.0, "configuration/get", "")]).collect()), &declaration);
     assert_eq!(whole.verdict, Verdict::Ready);
+}
+
+#[test]
+fn regression_marks_of_webhooks_didnt_reach_the_review() {
+    let with = |change: fn(&mut Exchange)| {
+        let mut marked = webhook(100.0, &[("ServiceOrderUpdated", "r")]);
+        change(&mut marked.0);
+        review(&session(among([marked])), &Declaration::default()).provenance
+    };
+    let faulted = with(|own| own.fault = Some(Box::default()));
+    assert_eq!(faulted.faults.unwrap().exchanges, 1);
+    let altered = with(|own| own.alteration = Some(Alteration::Edited)).imported.unwrap();
+    assert_eq!((altered.edited, altered.exchanges), (1, 51));
+    let foreign = with(|own| own.recorded_by = Some("Charles Proxy 5.0.1".into()));
+    assert_eq!((foreign.imported.unwrap().foreign, foreign.standing), (1, OriginStatus::Claimed));
+    // It is neither sent to Mews nor answered by it.
+    let own = with(|_| {});
+    assert_eq!((own.standing, own.sent, own.imported, own.hosts.len()), (OriginStatus::Demo, 50, None, 1));
 }

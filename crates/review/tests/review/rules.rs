@@ -8,11 +8,11 @@ use nightaudit_mews::Contracts;
 use nightaudit_review::{CheckState, Declaration, Rule};
 
 /// A rule, the session that must raise it, and the one that must not.
-struct Case {
-    rule: Rule,
-    declaration: Declaration,
-    raises: Vec<Call>,
-    near: Vec<Call>,
+pub(crate) struct Case {
+    pub(crate) rule: Rule,
+    pub(crate) declaration: Declaration,
+    pub(crate) raises: Vec<Call>,
+    pub(crate) near: Vec<Call>,
 }
 
 fn case(rule: Rule, raises: Vec<Call>, near: Vec<Call>) -> Case {
@@ -160,7 +160,7 @@ fn in_a_row(count: usize, seconds: f64, with: impl Fn(usize, f64) -> Call) -> Ve
     (0..count).map(|n| with(n, AT + n as f64 * seconds)).collect()
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     // So many good ones that a few refusals are no share of them.
     let others = || in_a_row(70, 30.0, |n, at| two(at + 1000.0, n));
     let server = |call: Call| call.fails(503, "Down.");
@@ -751,7 +751,7 @@ fn came_again(count: usize, after: f64) -> Vec<Call> {
     (0..count).flat_map(each).flatten().collect()
 }
 
-fn event_cases() -> Vec<Case> {
+pub(crate) fn event_cases() -> Vec<Case> {
     let fetched = |hook: Call| among([hook, guests(AT + 10.0, &["a"])]);
     let hook = |at: f64| webhook(at, &[("CustomerUpdated", "a")]);
     let change = |at: f64| call(at, "customers/update", r#""CustomerId":"b","Email":"b@example.com""#);

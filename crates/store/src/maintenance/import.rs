@@ -14,8 +14,28 @@ use crate::{
     writer::sessions::failed,
 };
 
-/// The number of exchanges, and bytes of their bodies, after which a batch is written.
+/// The number of exchanges, and bytes of memory, after which a batch is written.
 const BATCH: (usize, usize) = (256, 2 << 20);
+
+/// Exchanges to be written together.
+#[derive(Debug, Default)]
+struct Batch {
+    exchanges: Vec<Exchange>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, exchange: Exchange) {
+        self.bytes += exchange.memory();
+        self.exchanges.push(exchange);
+    }
+
+    /// All, if they are enough.
+    fn full(&mut self) -> Option<Vec<Exchange>> {
+        let is_full = self.exchanges.len() >= BATCH.0 || self.bytes >= BATCH.1;
+        is_full.then(|| std::mem::take(self).exchanges)
+    }
+}
 
 /// Exchanges that can't be imported.
 #[derive(Debug, thiserror::Error)]
@@ -173,8 +193,7 @@ impl Log {
         sessions: &mut BTreeMap<SessionId, Session>,
         imported: &mut Imported,
     ) -> Result<(), ImportError> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
+        let mut batch = Batch::default();
         // The file may come from anywhere.
         let mut redactor = self.redactor();
         for incoming in exchanges {
@@ -222,14 +241,12 @@ impl Log {
             (session.hash, session.last) = (hash, sequence);
             session.ended = session.ended.max(exchange.started_at.plus(exchange.duration()));
             imported.exchanges += 1;
-            bytes += exchange.bodies().map(|body| body.bytes.len()).sum::<usize>();
             batch.push(*exchange);
-            if batch.len() >= BATCH.0 || bytes >= BATCH.1 {
-                self.append(std::mem::take(&mut batch))?;
-                bytes = 0;
+            if let Some(exchanges) = batch.full() {
+                self.append(exchanges)?;
             }
         }
-        self.append(batch)
+        self.append(batch.exchanges)
     }
 
     /// A redactor with the tokens and properties of live traffic.
@@ -275,4 +292,34 @@ fn unmask(body: &mut Body) {
         body.stored_sha256 = Some(stored);
     }
     body.masked = false;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_a_batch_was_as_large_as_the_heads_of_its_exchanges() {
+        let sample = || nightaudit_log::testing::exchange(1, "a", 1);
+        let long = || "x".repeat(1 << 20);
+        let mut url = sample();
+        url.request.url = long();
+        let mut header = sample();
+        header.request.headers = vec![nightaudit_exchange::Header { name: "a".into(), value: long().into() }];
+        for exchange in [url, header] {
+            let mut batch = Batch::default();
+            let sizes = (0..100).filter_map(|_| {
+                batch.push(exchange.clone());
+                batch.full().map(|exchanges| exchanges.len())
+            });
+            assert_eq!(sizes.collect::<Vec<_>>(), [2; 50]);
+        }
+        let mut batch = Batch::default();
+        assert!((1..BATCH.0).all(|_| {
+            batch.push(sample());
+            batch.full().is_none()
+        }));
+        batch.push(sample());
+        assert_eq!(batch.full().map(|exchanges| exchanges.len()), Some(BATCH.0));
+    }
 }

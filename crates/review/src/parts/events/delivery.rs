@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nightaudit_exchange::{Digest, Exchange, ExchangeId, FailureKind, Outcome, Timestamp};
 
 use crate::{
-    findings::{Findings, count_of},
+    findings::{Findings, count_of, counted_as},
     review::Evidence,
     rule::Rule,
 };
@@ -124,8 +124,9 @@ impl Deliveries {
             findings.raise(Rule::EventsFailed, None, message, &evidence);
         }
         if self.unfollowed > 0 {
-            let webhooks = count_of(self.unfollowed, "webhook");
-            findings.bounds.push(format!("whether {webhooks} were accepted when they came again was not checked"));
+            let webhooks =
+                counted_as(self.unfollowed, "webhook was accepted when it", "webhooks were accepted when they");
+            findings.bounds.push(format!("whether {webhooks} came again was not checked"));
         }
     }
 }

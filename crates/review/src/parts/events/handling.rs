@@ -9,7 +9,7 @@ use super::kinds::{KindNo, Kinds};
 use crate::{
     body::Hashes,
     fact::Fact,
-    findings::{Findings, count_of},
+    findings::{Findings, counted_as},
     names::TokenNo,
     order::process_of,
 };
@@ -259,8 +259,8 @@ impl Handling {
 
     pub(super) fn report(&self, findings: &mut Findings<'_>) {
         if self.unfollowed > 0 {
-            let events = count_of(self.unfollowed, "event");
-            findings.bounds.push(format!("whether {events} were followed by a call was not checked"));
+            let events = counted_as(self.unfollowed, "event was", "events were");
+            findings.bounds.push(format!("whether {events} followed by a call was not checked"));
         }
     }
 }

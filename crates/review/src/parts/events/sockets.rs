@@ -8,7 +8,7 @@ use nightaudit_mews::Environment;
 use crate::{
     body::hash,
     fact::Fact,
-    findings::{Findings, count_of, span},
+    findings::{Findings, by_number, count_of, counted_as, span},
     order::{on_clock, process_of},
     review::{Evidence, SocketReview},
     rule::Rule,
@@ -132,7 +132,8 @@ impl Sockets {
         }
         if self.unfollowed > 0 {
             let sockets = count_of(self.unfollowed, "WebSocket");
-            findings.bounds.push(format!("{sockets} of tokens beyond the first {MOST} were not followed"));
+            let were = by_number(self.unfollowed, "was", "were");
+            findings.bounds.push(format!("{sockets} of tokens beyond the first {MOST} {were} not followed"));
         }
         reviews
     }
@@ -234,8 +235,8 @@ impl CatchUps {
             findings.raise(Rule::EventsSocketNoCatchUp, None, message, &self.missed);
         }
         if self.unfollowed > 0 {
-            let reconnects = count_of(self.unfollowed, "reconnect");
-            findings.bounds.push(format!("whether {reconnects} were followed by a call was not checked"));
+            let reconnects = counted_as(self.unfollowed, "reconnect was", "reconnects were");
+            findings.bounds.push(format!("whether {reconnects} followed by a call was not checked"));
         }
     }
 }
