@@ -139,8 +139,13 @@ impl Journal {
         written
     }
 
-    /// Truncates the journal: every request is in the log.
+    /// Truncates the journal if no request is in flight and every one is in the log. What is left shows as interrupted
+    /// when the log is opened again.
     pub(crate) fn clear(&self) -> io::Result<()> {
+        let slots = self.slots();
+        if slots.free.len() < slots.used as usize {
+            return Ok(());
+        }
         self.file.set_len(0)
     }
 

@@ -246,6 +246,26 @@ fn requests_in_flight_at_a_kill_show_as_interrupted_once() {
 }
 
 #[test]
+fn regression_a_request_in_flight_when_the_log_was_closed_left_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..3);
+    let mut permits: Vec<_> = (0..2).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
+    for (permit, number) in permits.iter_mut().zip(3..) {
+        permit.begin(&started(number)).unwrap();
+    }
+    log.close();
+    // One is answered too late, the other not before the next start.
+    wait(permits.remove(0).record(capture(3)));
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    assert_eq!(log.opened().interrupted, 2);
+    for number in 3..5 {
+        assert_eq!(log.get(id(number)).unwrap().unwrap().outcome, Outcome::Interrupted);
+    }
+}
+
+#[test]
 fn a_deleted_exchange_does_not_come_back_as_interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
