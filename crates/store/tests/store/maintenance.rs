@@ -3,6 +3,7 @@
 use std::{fs, sync::Arc};
 
 use nightaudit_exchange::{Body, Exchange, Filter, Header, SessionId, Timestamp};
+use nightaudit_log::ReadLog as _;
 use nightaudit_store::{ImportError, Keeper, Log, Query, StoreConfig};
 
 use crate::{
@@ -460,5 +461,6 @@ fn regression_an_imported_copy_made_the_full_id_of_a_recorded_exchange_ambiguous
         assert_eq!(log.find(&id.to_lowercase()).unwrap().session, exchange.session);
         assert_eq!(log.get(exchange.id).unwrap().unwrap().session, exchange.session);
         assert_eq!(log.position(exchange.id).unwrap().unwrap().session, exchange.session);
+        assert_eq!(log.fetcher().fetch(exchange.id).unwrap().unwrap().session, exchange.session);
     }
 }
