@@ -114,9 +114,8 @@ impl ReadLog for Archive {
     }
 
     fn position(&self, id: ExchangeId) -> Result<Option<Position>, ReadError> {
-        let sql =
-            "SELECT written, session, sequence FROM nightaudit.exchanges WHERE id = $1 ORDER BY written DESC LIMIT 1";
-        Ok(self.rows(sql.to_owned(), vec![Box::new(id.to_bytes().to_vec())])?.first().map(pages::position))
+        let sql = find::of_id("written, session, sequence");
+        Ok(self.rows(sql, vec![Box::new(id.to_bytes().to_vec())])?.first().map(pages::position))
     }
 
     fn generation(&self) -> u64 {

@@ -52,9 +52,17 @@ pub(crate) fn find(pool: &Arc<Pool>, which: &str) -> Result<Exchange, FindError>
 
 /// The row of the exchange with this id.
 pub(crate) fn by_id(pool: &Arc<Pool>, id: ExchangeId) -> Result<Option<Row>, Error> {
-    let sql = "SELECT written, session, sequence, hash, record FROM nightaudit.exchanges WHERE id = $1 \
-               ORDER BY written DESC LIMIT 1";
-    Ok(pool.rows(sql.to_owned(), vec![Box::new(id.to_bytes().to_vec())])?.pop())
+    let sql = of_id("written, session, sequence, hash, record");
+    Ok(pool.rows(sql, vec![Box::new(id.to_bytes().to_vec())])?.pop())
+}
+
+/// Selects these columns of the exchange with an id: of the one that a node recorded, if others of that id were imported.
+pub(crate) fn of_id(columns: &str) -> String {
+    format!(
+        "SELECT {columns} FROM nightaudit.exchanges WHERE id = $1 ORDER BY \
+         (SELECT state->>'imported' IS NOT NULL FROM nightaudit.chains WHERE chains.session = exchanges.session), \
+         written DESC LIMIT 1"
+    )
 }
 
 fn read(row: &Row) -> Result<Exchange, FindError> {

@@ -18,6 +18,7 @@ use crate::{
     condition::{Chains, Condition, bytes, number, stamp},
     connection::{Connection, Param},
     error::Error,
+    find,
     pages::{self, Wanted},
     pool::Pool,
     sessions::Grouped,
@@ -102,8 +103,8 @@ async fn start(pool: &Pool, wanted: &Wanted, from: FollowFrom) -> Result<(Place,
             (now.0, now.1, first)
         }
         FollowFrom::After(id) => {
-            let sql = "SELECT written, session, sequence FROM nightaudit.exchanges WHERE id = $1 LIMIT 1";
-            let rows = pool.read(sql, &[Box::new(id.to_bytes().to_vec())]).await?;
+            let rows =
+                pool.read(&find::of_id("written, session, sequence"), &[Box::new(id.to_bytes().to_vec())]).await?;
             match rows.first().map(pages::position) {
                 Some(position) => (place(pool, position).await?, Some(position), Vec::new()),
                 None => now,

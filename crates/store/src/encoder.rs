@@ -261,7 +261,8 @@ impl Encoder {
                 self.wait_for_in_flight(0);
                 self.forget();
             }
-            other => self.backlog.extend(other),
+            Some(other) => self.backlog.push_front(other),
+            None => {}
         }
     }
 

@@ -32,9 +32,6 @@ pub enum OpenError {
     /// Other users could have tampered with the data folder.
     #[error(transparent)]
     Untrusted(#[from] crate::UntrustedFile),
-    /// The session to continue is of a later version of this program.
-    #[error("{} was written by a later version of this program: use that version", .0.display())]
-    Newer(PathBuf),
     /// The index can't be created.
     #[error("can't create the index in {}: {reason}", path.display())]
     Index {

@@ -22,7 +22,7 @@ impl OneByOne {
 
 impl Fetcher for OneByOne {
     fn fetch(&mut self, id: ExchangeId) -> Result<Option<Exchange>, ReadError> {
-        let Some(found) = self.shared.between((id, id), 1)?.pop() else { return Ok(None) };
+        let Some(found) = self.shared.with_id(id)? else { return Ok(None) };
         self.fetch.exchange(found.position.session, found.position.sequence, found.at)
     }
 }

@@ -139,8 +139,13 @@ impl Journal {
         written
     }
 
-    /// Truncates the journal: every request is in the log.
+    /// Truncates the journal if no request is in flight and every one is in the log. What is left shows as interrupted
+    /// when the log is opened again.
     pub(crate) fn clear(&self) -> io::Result<()> {
+        let slots = self.slots();
+        if slots.free.len() < slots.used as usize {
+            return Ok(());
+        }
         self.file.set_len(0)
     }
 
@@ -172,12 +177,7 @@ fn encode(started: &JournalEntry<'_>, bytes: &mut Vec<u8>) {
 
 /// Wipes these requests from a journal without an owner, so that deleted exchanges don't come back.
 pub(crate) fn wipe(dir: &Path, is_deleted: impl Fn(ExchangeId) -> bool) -> io::Result<()> {
-    let path = path(dir);
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        bytes => bytes?,
-    };
-    let file = private::open(fs::OpenOptions::new().write(true), &path)?;
+    let Some((file, bytes)) = contents(fs::OpenOptions::new().read(true).write(true), dir)? else { return Ok(()) };
     for (number, slot) in bytes.chunks(SLOT).enumerate() {
         if entry(slot).is_some_and(|entry| is_deleted(entry.id)) {
             file.write_all_at(&[0; HEAD], (number * SLOT) as u64)?;
@@ -188,17 +188,22 @@ pub(crate) fn wipe(dir: &Path, is_deleted: impl Fn(ExchangeId) -> bool) -> io::R
 
 /// The requests in a journal; empty and damaged slots are skipped.
 pub(crate) fn read(dir: &Path) -> io::Result<Vec<Entry<'static>>> {
-    let bytes = match private::open(fs::OpenOptions::new().read(true), &path(dir)) {
-        // A journal has at most as many slots as the queue has permits; ignore the rest of a larger file.
-        Ok(file) => {
-            let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut io::Read::take(file, 256 << 20), &mut bytes)?;
-            bytes
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let bytes = contents(fs::OpenOptions::new().read(true), dir)?.map_or_else(Vec::new, |(_, bytes)| bytes);
     Ok(bytes.chunks(SLOT).filter_map(entry).collect())
+}
+
+/// A journal's file and what it has; `None` if there is none.
+fn contents(options: &mut fs::OpenOptions, dir: &Path) -> io::Result<Option<(fs::File, Vec<u8>)>> {
+    match private::open(options, &path(dir)) {
+        Ok(file) => {
+            // A journal has at most as many slots as the queue has permits; ignore the rest of a larger file.
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut io::Read::take(&file, 256 << 20), &mut bytes)?;
+            Ok(Some((file, bytes)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn entry(slot: &[u8]) -> Option<Entry<'static>> {

@@ -40,8 +40,7 @@ pub(crate) fn persist(shared: &Shared, jobs: &mpsc::Receiver<()>) {
     if !broken && let Err(error) = shared.index.store(true).and_then(|()| shared.index.flush()) {
         failed(error);
     }
-    // Exchanges that could not be written stay in the journal, and show as interrupted.
-    if let (Some(journal), 0) = (shared.journal.get(), shared.lost.load(Ordering::Relaxed)) {
+    if let Some(journal) = shared.journal.get() {
         let _ = journal.clear();
     }
 }

@@ -50,29 +50,12 @@ impl<W: Write> Visible<W> {
     }
 
     fn show(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (text, bad) = match str::from_utf8(rest) {
-                Ok(text) => (text, 0),
-                Err(error) => {
-                    let (valid, after) = rest.split_at(error.valid_up_to());
-                    let text = str::from_utf8(valid).unwrap_or_default();
-                    match error.error_len() {
-                        Some(bad) => (text, bad),
-                        None => {
-                            self.held = after.to_vec();
-                            (text, 0)
-                        }
-                    }
-                }
-            };
-            self.show_text(text)?;
-            for byte in &rest[text.len()..text.len() + bad] {
+        let (whole, held) = bytes.split_at(bytes.len() - unfinished(bytes));
+        self.held = held.to_vec();
+        for chunk in whole.utf8_chunks() {
+            self.show_text(chunk.valid())?;
+            for byte in chunk.invalid() {
                 write!(self.out, "\\x{byte:02x}")?;
-            }
-            rest = &rest[text.len() + bad..];
-            if !self.held.is_empty() && rest.len() == self.held.len() {
-                break;
             }
         }
         Ok(())
@@ -85,7 +68,6 @@ impl<W: Write> Visible<W> {
             match letter {
                 '\n' | '\t' => shown.push(letter),
                 '\r' if letters.peek() == Some(&'\n') => shown.push(letter),
-                '\r' if letters.peek().is_none() && self.held.is_empty() => self.held.push(b'\r'),
                 letter if is_terminal_control(letter) => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
                 letter => shown.push(letter),
             }
@@ -100,6 +82,16 @@ impl<W: Write> Visible<W> {
             b"\r" => self.out.write_all(b"\\u000d"),
             held => held.iter().try_for_each(|byte| write!(self.out, "\\x{byte:02x}")),
         }
+    }
+}
+
+/// How many bytes at the end may mean something else once more follow: a partial character, or a CR before a line feed.
+fn unfinished(bytes: &[u8]) -> usize {
+    let Some(last) = bytes.utf8_chunks().last() else { return 0 };
+    match str::from_utf8(last.invalid()) {
+        Ok(_) => usize::from(last.valid().ends_with('\r')),
+        Err(error) if error.error_len().is_none() => last.invalid().len(),
+        Err(_) => 0,
     }
 }
 
@@ -145,6 +137,10 @@ mod tests {
             ("{\"a\":\"\u{9b}31m\"}".as_bytes(), r#"{"a":"\u009b31m"}"#),
             ("user\u{202e}gnp.exe\u{2066}".as_bytes(), r"user\u202egnp.exe\u2066"),
             (b"raw \x9b31m, cut \xe2\x80", r"raw \x9b31m, cut \xe2\x80"),
+            // A CR that no line feed follows, whatever does.
+            (b"a\r\xffb", r"a\u000d\xffb"),
+            (b"a\r\xe2\x80", r"a\u000d\xe2\x80"),
+            (b"\r\r\n\r\xff", "\\u000d\r\n\\u000d\\xff"),
             (b"\x7f\x00\x08", r"\u007f\u0000\u0008"),
             ("Caf\u{e9} 日本 \u{1f600}".as_bytes(), "Caf\u{e9} 日本 \u{1f600}"),
         ] {

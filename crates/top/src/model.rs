@@ -198,7 +198,7 @@ impl Model {
     }
 
     fn add(&mut self, row: Row) {
-        self.rates.count(&row);
+        self.rates.count(&row, self.now);
         self.rows.push_back(row);
         if self.rows.len() > KEEP
             && let Some(oldest) = self.rows.pop_front()

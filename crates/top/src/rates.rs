@@ -6,7 +6,7 @@ use nightaudit_exchange::Timestamp;
 use nightaudit_text::Row;
 
 /// The window, in seconds.
-const SECONDS: usize = 60;
+const SECONDS: u64 = 60;
 /// Latency buckets: four per doubling.
 const STEPS: usize = 128;
 
@@ -39,19 +39,20 @@ pub(super) struct Figures {
 }
 
 impl Rates {
-    /// Counts a finished exchange.
-    pub(super) fn count(&mut self, row: &Row) {
-        let at = row.started.plus(row.took).micros().div_euclid(1_000_000);
-        let newest = self.seconds.back().map_or(i64::MIN, |second| second.at);
-        if at > newest {
-            self.seconds.push_back(Second { at, count: 0, failed: 0, took: Box::new([0; STEPS]) });
-            if self.seconds.len() > SECONDS {
-                self.seconds.pop_front();
-            }
+    /// Counts a finished exchange, unless it is from another time, such as an imported one. The clock of who recorded it
+    /// may be ahead of this one.
+    pub(super) fn count(&mut self, row: &Row, now: Timestamp) {
+        let (at, now) = (second_of(row.started.plus(row.took)), second_of(now));
+        let is_near = |at: i64| now.abs_diff(at) < SECONDS;
+        self.seconds.retain(|second| is_near(second.at));
+        if !is_near(at) {
+            return;
         }
-        // Late arrivals are counted in their own second, if it is still in the window.
         let place = self.seconds.partition_point(|second| second.at < at);
-        let Some(second) = self.seconds.get_mut(place).filter(|second| second.at == at) else { return };
+        if self.seconds.get(place).is_none_or(|second| second.at != at) {
+            self.seconds.insert(place, Second { at, count: 0, failed: 0, took: Box::new([0; STEPS]) });
+        }
+        let Some(second) = self.seconds.get_mut(place) else { return };
         second.count += 1;
         second.failed += u32::from(row.status.is_none_or(|status| status >= 400));
         second.took[step(row.took)] += 1;
@@ -59,8 +60,8 @@ impl Rates {
 
     /// The current figures.
     pub(super) fn figures(&self, now: Timestamp) -> Figures {
-        let now = now.micros().div_euclid(1_000_000);
-        let minute = || self.seconds.iter().filter(move |second| now - second.at < SECONDS as i64);
+        let now = second_of(now);
+        let minute = || self.seconds.iter().filter(move |second| second.at <= now && now.abs_diff(second.at) < SECONDS);
         let recent: u32 =
             minute().filter(|second| (1..=10).contains(&(now - second.at))).map(|second| second.count).sum();
         let count: u32 = minute().map(|second| second.count).sum();
@@ -80,6 +81,10 @@ impl Rates {
             p99: quantile(0.99).map(length),
         }
     }
+}
+
+fn second_of(time: Timestamp) -> i64 {
+    time.micros().div_euclid(1_000_000)
 }
 
 fn step(took: Duration) -> usize {
@@ -112,8 +117,10 @@ mod tests {
         let mut rates = Rates::default();
         assert_eq!(rates.figures(Timestamp::from_micros(0)), Figures::default());
         for second in 1000..1100 {
+            let now = Timestamp::from_micros(second * 1_000_000);
             for number in 0..100 {
-                rates.count(&row(second, if number < 98 { 100 } else { 900 }, if number == 0 { 500 } else { 200 }));
+                let row = row(second, if number < 98 { 100 } else { 900 }, if number == 0 { 500 } else { 200 });
+                rates.count(&row, now);
             }
         }
         let figures = rates.figures(Timestamp::from_micros(1_100_000_000));
@@ -122,7 +129,20 @@ mod tests {
         assert!(near(figures.p50, 0.1) && near(figures.p99, 0.9), "{figures:?}");
         // A minute later nothing is left of it.
         assert_eq!(rates.figures(Timestamp::from_micros(1_200_000_000)), Figures::default());
-        assert_eq!(rates.seconds.len(), SECONDS);
+        assert_eq!(rates.seconds.len() as u64, SECONDS);
+    }
+
+    #[test]
+    fn regression_after_one_exchange_of_another_time_none_was_counted() {
+        // Whether it is an imported one, or the clock was set back an hour after a busy minute.
+        for (ahead, others) in [(1_000_000, 1), (-1_000_000, 1), (3600, 60)] {
+            let mut rates = Rates::default();
+            let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+            (1000 + ahead - others..1000 + ahead).for_each(|second| rates.count(&row(second, 100, 200), at(second)));
+            (1000..1010).for_each(|second| rates.count(&row(second, 100, 200), at(second)));
+            let figures = rates.figures(Timestamp::from_micros(1_010_000_000));
+            assert_eq!((figures.rate, figures.count), (1.0, 10), "{ahead}");
+        }
     }
 
     #[test]

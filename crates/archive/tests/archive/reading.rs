@@ -127,6 +127,37 @@ fn a_damaged_record_is_told_at_its_place_among_those_that_are_decoded_ahead() {
 }
 
 #[test]
+fn regression_an_imported_copy_hid_the_exchange_that_was_recorded() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let place = Place::new(&postgres);
+    let node = place.node("a");
+    let sessions = [1, 2].map(testing::session_id);
+    let all: Vec<Exchange> = testing::exchanges(1, "ci", 3);
+    for (session, day) in sessions.into_iter().zip(0..) {
+        for exchange in &all {
+            let started_at = Timestamp::from_micros(exchange.started_at.micros() + day * 86_400_000_000);
+            node.log.record(Exchange { session, started_at, ..exchange.clone() });
+        }
+        node.shipped(session, 3);
+    }
+    // Whether the copy comes before what was recorded or after it.
+    for (imported, recorded) in [(sessions[1], sessions[0]), (sessions[0], sessions[1])] {
+        let id: String = imported.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mark = format!(
+            "UPDATE nightaudit.chains SET state = \
+             jsonb_set(state, '{{imported}}', CASE encode(session, 'hex') WHEN '{id}' THEN '{{}}' ELSE 'null' END::jsonb)"
+        );
+        postgres.sql(&place.database, &mark);
+        let archive = place.archive();
+        for Exchange { id, .. } in &all {
+            assert_eq!(archive.find(&id.to_string()).unwrap().session, recorded);
+            assert_eq!(archive.fetcher().fetch(*id).unwrap().unwrap().session, recorded);
+            assert_eq!(archive.position(*id).unwrap().unwrap().session, recorded);
+        }
+    }
+}
+
+#[test]
 fn an_exchange_that_cant_be_encoded_is_named_and_what_came_before_is_shipped() {
     use nightaudit_exchange::{Direction, Message, Omitted, WebSocket};
 

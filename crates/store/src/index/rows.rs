@@ -333,7 +333,9 @@ impl RowFiles {
 
     /// Deletes the file of a session. Who has it open can still read it.
     pub(super) fn remove(&self, session: SessionId) -> io::Result<()> {
-        self.lock(&self.open).retain(|(known, _)| *known != session);
+        // Locked until it is gone, so that nobody opens it meanwhile and what comes next is written to it.
+        let mut open = self.lock(&self.open);
+        open.retain(|(known, _)| *known != session);
         self.lock(&self.unsynced).remove(&session);
         self.lock(&self.grouping).forget(session);
         for path in [self.path(session), self.summaries_path(session), self.groups_path(session), self.mark(session)] {
@@ -395,11 +397,9 @@ impl RowFiles {
         if !self.opens {
             return Err(io::ErrorKind::NotFound.into());
         }
-        drop(open);
         let mut options = fs::OpenOptions::new();
         let options = options.read(true).write(true).create(creates).truncate(false).mode(0o600);
         let file = Arc::new(private::open(options, &self.path(session))?);
-        open = self.lock(&self.open);
         open.truncate(MAX_OPEN - 1);
         open.push_front((session, Arc::clone(&file)));
         Ok(file)
@@ -474,6 +474,27 @@ mod tests {
 
     fn files(dir: &Path) -> RowFiles {
         RowFiles::new(dir.join("rows")).unwrap()
+    }
+
+    #[test]
+    fn regression_a_file_removed_while_a_reader_opened_it_was_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = RowFiles::new(dir.path().to_owned()).unwrap();
+        let (ends, mut astray) = (std::sync::atomic::AtomicBool::new(false), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = files.file(session(1), false);
+                }
+            });
+            for _ in 0..5000 {
+                files.file(session(1), true).unwrap();
+                astray += usize::from(!files.path(session(1)).exists());
+                files.remove(session(1)).unwrap();
+            }
+            ends.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(astray, 0);
     }
 
     #[test]

@@ -33,12 +33,21 @@ impl Log {
         let vanished = self.missing().into_iter().filter(|missing| missing.whole_session);
         check.found.missing.extend(vanished);
         for session in sessions {
-            if self.shared.sessions().contains_key(&session.id) {
-                check.session(&session)?;
+            let before = check.found.clone();
+            let done = check.session(&session);
+            if self.is_there(session.id) {
+                done?;
                 check.found.sessions += 1;
+            } else {
+                // Deleted in the meantime.
+                check.found = before;
             }
         }
         Ok(check.found)
+    }
+
+    fn is_there(&self, session: SessionId) -> bool {
+        self.shared.sessions().contains_key(&session) && self.shared.folder(session).exists()
     }
 }
 
@@ -78,12 +87,7 @@ impl Checker<'_> {
         let recorded = self.shared.index.listings().get(&session).map_or(0, |listing| listing.exchanges() - left);
         let head = self.shared.sessions().get(&session).map(|entry| entry.head).unwrap_or_default();
         let io = |source: io::Error| ReadError::Io { path: self.shared.shown(&folder), source };
-        let numbers = match segment::list(&folder) {
-            Ok(numbers) => numbers,
-            // Deleted in the meantime.
-            Err(_) if !self.shared.sessions().contains_key(&session) || !folder.exists() => return Ok(()),
-            Err(error) => return Err(io(error)),
-        };
+        let numbers = segment::list(&folder).map_err(io)?;
         let mut chain = Chain { session, hash: chain::genesis(session), last: 0, lost: false, missing: Vec::new() };
         let before = self.found.exchanges;
         for (index, number) in numbers.iter().enumerate() {

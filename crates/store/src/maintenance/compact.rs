@@ -1,6 +1,9 @@
 //! Compaction: small blocks merged into large ones.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use nightaudit_exchange::SessionId;
 use nightaudit_log::SessionError;
@@ -35,39 +38,65 @@ impl Log {
         let mut at = Progress { total: sessions.iter().map(|session| session.bytes).sum(), ..Progress::default() };
         let mut compacted = Compacted::default();
         for session in sessions {
-            let mut swaps = Vec::new();
-            for number in segment::list(&self.shared.folder(session.id)).map_err(failed)? {
-                let path = segment::path(&self.shared.folder(session.id), number);
-                let before = fs::metadata(&path).map_err(failed)?.len();
-                if let Some(after) = rewrite(&self.shared, session.id, number, &path).map_err(failed)? {
-                    swaps.push(path);
-                    compacted.segments += 1;
+            let done = self.compact_session(session.id, &mut |bytes| {
+                at.done += bytes;
+                progress(at);
+            });
+            at.exchanges += session.exchanges;
+            match done {
+                Ok(Compacted { segments, before, after }) => {
+                    compacted.segments += segments;
                     compacted.before += before;
                     compacted.after += after;
                 }
-                at.done += before;
-                progress(at);
-            }
-            at.exchanges += session.exchanges;
-            if !swaps.is_empty() {
-                self.paused(|| swap(&self.shared, session.id, &swaps))?.map_err(failed)?;
+                // Deleted in the meantime.
+                Err(_) if !self.shared.sessions().contains_key(&session.id) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(compacted)
     }
+
+    fn compact_session(&self, session: SessionId, progress: &mut dyn FnMut(u64)) -> Result<Compacted, SessionError> {
+        let (shared, folder) = (&self.shared, self.shared.folder(session));
+        let numbers = segment::list(&folder).map_err(failed)?;
+        let paths: Vec<PathBuf> = numbers.iter().map(|number| segment::path(&folder, *number)).collect();
+        let (mut compacted, mut swaps) = (Compacted::default(), Vec::new());
+        let rewritten = numbers.iter().zip(&paths).try_for_each(|(number, path)| {
+            let before = fs::metadata(path)?.len();
+            if let Some(after) = rewrite(shared, session, *number, path)? {
+                swaps.push(path);
+                compacted.segments += 1;
+                compacted.before += before;
+                compacted.after += after;
+            }
+            progress(before);
+            Ok(())
+        });
+        let done = rewritten.map_err(failed).and_then(|()| match swaps.is_empty() {
+            true => Ok(()),
+            false => self.paused(|| swap(shared, session, &swaps))?.map_err(failed),
+        });
+        if done.is_err() {
+            // A full disk needs their space.
+            for path in &paths {
+                let _ = shared.disk.remove_file(&path.with_extension("new"));
+            }
+        }
+        done.map(|()| compacted)
+    }
 }
 
 /// Replaces segments by their rewritten versions.
-fn swap(shared: &Shared, session: SessionId, paths: &[std::path::PathBuf]) -> io::Result<()> {
+fn swap(shared: &Shared, session: SessionId, paths: &[&PathBuf]) -> io::Result<()> {
     if !shared.sessions().contains_key(&session) {
         return Ok(());
     }
     // If the process ends in between, the index sees from the segments' generations that it has to read them again.
-    for path in paths {
-        shared.disk.rename(&path.with_extension("new"), path)?;
-    }
-    shared.disk.sync_dir(&shared.folder(session))?;
-    recover::session(shared, session)
+    let swapped = paths.iter().try_for_each(|path| shared.disk.rename(&path.with_extension("new"), path));
+    let swapped = swapped.and_then(|()| shared.disk.sync_dir(&shared.folder(session)));
+    // After a failure some may have been replaced.
+    recover::session(shared, session).and(swapped)
 }
 
 /// Writes a compacted segment next to the old one and returns its length; `None` if that gains nothing.

@@ -25,10 +25,11 @@ impl Writer {
         }
     }
 
-    /// A new session. Its id sorts after those of earlier sessions, even within a millisecond.
+    /// A new session. Its id sorts after those of earlier sessions, even within a millisecond; lost ones keep theirs.
     fn new_session(&self, name: String, now: Timestamp) -> Meta {
         let mut meta = Meta::new(name, &self.environment, now);
         let newest = self.shared.sessions().keys().next_back().copied();
+        let newest = newest.max(self.shared.vanished().keys().next_back().copied());
         if let Some(newest) =
             newest.filter(|newest| newest.milliseconds() == meta.id.milliseconds() && *newest > meta.id)
         {

@@ -69,6 +69,25 @@ fn a_failing_disk_refuses_and_loses_nothing() {
 }
 
 #[test]
+fn regression_a_refused_change_of_session_put_the_first_waiting_exchange_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let log = Log::open(StoreConfig { disk: Arc::new(disk.clone()), ..config(dir.path()) }).unwrap();
+    record(&log, 0..1);
+    let mut permits: Vec<_> = (1..6).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
+    disk.fail(Some(FULL));
+    let mut receipts = vec![permits.remove(0).record(capture(1))];
+    until(|| log.status().failing.is_some());
+    log.start_session("other").unwrap_err();
+    receipts.extend(permits.into_iter().zip(2..).map(|(permit, number)| permit.record(capture(number))));
+    // It is refused after those before it were taken from the queue.
+    log.start_session("other").unwrap_err();
+    disk.fail(None);
+    receipts.into_iter().for_each(wait);
+    assert_eq!(numbers(&log, Query::default()), (0..6).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_failing_disk_forwards_if_configured_and_the_session_stays_incomplete() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
@@ -242,6 +261,26 @@ fn requests_in_flight_at_a_kill_show_as_interrupted_once() {
         assert_eq!(log.session(&log.get(id(7)).unwrap().unwrap().session.to_string()).unwrap().name, "suite");
         assert_eq!(log.recent_sends(capture(3).received).unwrap().count(), 4);
         assert_eq!(log.check(&mut |_| {}).unwrap().damage, []);
+    }
+}
+
+#[test]
+fn regression_a_request_in_flight_when_the_log_was_closed_left_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    record(&log, 0..3);
+    let mut permits: Vec<_> = (0..2).map(|_| wait(log.recorder().reserve()).unwrap()).collect();
+    for (permit, number) in permits.iter_mut().zip(3..) {
+        permit.begin(&started(number)).unwrap();
+    }
+    log.close();
+    // One is answered too late, the other not before the next start.
+    wait(permits.remove(0).record(capture(3)));
+    drop(log);
+    let log = Log::open(config(dir.path())).unwrap();
+    assert_eq!(log.opened().interrupted, 2);
+    for number in 3..5 {
+        assert_eq!(log.get(id(number)).unwrap().unwrap().outcome, Outcome::Interrupted);
     }
 }
 

@@ -601,6 +601,26 @@ fn regression_a_removed_folder_of_an_open_session_that_was_not_the_current_one_s
 }
 
 #[test]
+fn regression_a_session_got_the_id_of_one_that_was_lost_and_hid_the_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(config(dir.path())).unwrap();
+    // All in one millisecond: the more there are, the more likely a new one has the id after the newest.
+    for number in 0..20 {
+        record_all(&log, [of(&format!("session {number}"), number)]);
+    }
+    let lost = log.session("session 19").unwrap().id;
+    fs::remove_dir_all(dir.path().join("sessions").join(lost.to_string())).unwrap();
+    while log.status().missing == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    record_all(&log, [of("session 19", 20)]);
+    assert_ne!(log.session("session 19").unwrap().id, lost);
+    drop(log);
+    let log = Log::open_read_only(dir.path(), &nightaudit_mews::API).unwrap();
+    assert_eq!(log.missing().iter().map(|missing| missing.session).collect::<Vec<_>>(), [lost]);
+}
+
+#[test]
 fn regression_the_first_reader_reported_a_loss_and_later_ones_called_the_log_whole() {
     for what in ["a truncated segment", "a session"] {
         let dir = tempfile::tempdir().unwrap();

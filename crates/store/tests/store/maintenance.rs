@@ -3,6 +3,7 @@
 use std::{fs, sync::Arc};
 
 use nightaudit_exchange::{Body, Exchange, Filter, Header, SessionId, Timestamp};
+use nightaudit_log::ReadLog as _;
 use nightaudit_store::{ImportError, Keeper, Log, Query, StoreConfig};
 
 use crate::{
@@ -37,6 +38,77 @@ fn compaction_merges_blocks_and_changes_no_exchange() {
     assert_eq!(all(&log)[..210], before);
     let check = log.check(&mut |_| {}).unwrap();
     assert_eq!((check.exchanges, check.index_faults, check.damage), (220, 0, vec![]));
+}
+
+/// Two ended sessions of several segments with small blocks.
+fn log_of_small_blocks(config: StoreConfig) -> Log {
+    let log = Log::open(StoreConfig { segment_size: 20_000, ..config }).unwrap();
+    for name in ["certification", "other"] {
+        log.start_session(name).unwrap();
+        (0..100).for_each(|number| record(&log, number..number + 1));
+    }
+    log.start_session("current").unwrap();
+    ["certification", "other"].iter().for_each(|name| drop(log.end_session(name).unwrap()));
+    log
+}
+
+fn files(folder: &std::path::Path, extension: &str) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.sort();
+    files
+}
+
+#[test]
+fn regression_a_compaction_that_failed_left_its_files_on_the_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let log = log_of_small_blocks(StoreConfig { disk: Arc::new(disk.clone()), ..config(dir.path()) });
+    let folder = dir.path().join("sessions").join(log.session("certification").unwrap().id.to_string());
+    let before = all(&log);
+    log.compact(&mut |_| disk.fail(Some(28))).unwrap_err();
+    assert_eq!(files(&folder, "new"), Vec::<std::path::PathBuf>::new());
+    disk.fail(None);
+    assert_eq!(all(&log), before);
+    assert!(log.compact(&mut |_| {}).unwrap().segments > 2);
+    assert_eq!(all(&log), before);
+}
+
+#[test]
+fn regression_a_running_log_could_not_read_a_session_of_which_a_part_was_compacted() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_of_small_blocks(config(dir.path()));
+    let folder = dir.path().join("sessions").join(log.session("certification").unwrap().id.to_string());
+    let before = all(&log);
+    // The last one can't be renamed.
+    let many = files(&folder, "seg").len();
+    let failed = log.compact(&mut |_| {
+        let new = files(&folder, "new");
+        new.get(many - 1).into_iter().for_each(|last| fs::remove_file(last).unwrap());
+    });
+    failed.unwrap_err();
+    assert_eq!(all(&log), before);
+    assert_eq!(log.check(&mut |_| {}).unwrap().index_faults, 0);
+}
+
+#[test]
+fn regression_a_session_deleted_while_it_was_checked_or_compacted_failed_the_rest() {
+    for compacts in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log_of_small_blocks(config(dir.path()));
+        let mut deleted = None;
+        let mut delete = |_| {
+            deleted.get_or_insert_with(|| log.delete_session("certification").unwrap());
+        };
+        if compacts {
+            assert!(log.compact(&mut delete).unwrap().segments > 1);
+        } else {
+            let check = log.check(&mut delete).unwrap();
+            assert!(check.is_whole(), "{check:?}");
+            assert_eq!((check.sessions, check.exchanges), (2, 100));
+        }
+        assert_eq!(all(&log).len(), 100);
+    }
 }
 
 #[test]
@@ -389,5 +461,6 @@ fn regression_an_imported_copy_made_the_full_id_of_a_recorded_exchange_ambiguous
         assert_eq!(log.find(&id.to_lowercase()).unwrap().session, exchange.session);
         assert_eq!(log.get(exchange.id).unwrap().unwrap().session, exchange.session);
         assert_eq!(log.position(exchange.id).unwrap().unwrap().session, exchange.session);
+        assert_eq!(log.fetcher().fetch(exchange.id).unwrap().unwrap().session, exchange.session);
     }
 }
