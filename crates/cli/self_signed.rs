@@ -40,7 +40,7 @@ impl SelfSignedTls {
         let file = match &self.tls_ca {
             Some(file) => file.clone(),
             None => {
-                fs::create_dir_all(&settings.data)
+                nightaudit_store::create_private_folder(&settings.data)
                     .with_context(|| format!("can't make the data folder {}", settings.data.display()))?;
                 settings.data.join(AUTHORITY)
             }

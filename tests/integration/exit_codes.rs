@@ -59,6 +59,9 @@ const WITHOUT_LOG: &[Case] = &[
     ("tail --openapi nowhere.json", USAGE),
     ("tail --log loudly", USAGE),
     ("config check --config wrong.toml", USAGE),
+    ("config check --config loud.toml", USAGE),
+    ("sessions --config loud.toml", USAGE),
+    ("config check --config no-authority.toml", USAGE),
     ("serve --config wrong.toml", USAGE),
     ("sessions --config wrong.toml", USAGE),
     // Input files that can't be opened.
@@ -196,7 +199,15 @@ const WITH_LOG: &[Case] = &[
 ];
 
 /// Cases that differ without a running `serve`.
-const WITHOUT_SERVE: &[Case] = &[("limits", FAILED), ("sessions end", FAILED), ("log compact", GOOD)];
+const WITHOUT_SERVE: &[Case] = &[
+    ("limits", FAILED),
+    ("open", FAILED),
+    ("fault list", FAILED),
+    ("resend {id}", FAILED),
+    ("replay --listen 127.0.0.1:0 --otherwise forward", FAILED),
+    ("sessions end", FAILED),
+    ("log compact", GOOD),
+];
 
 /// Cases that differ with a running `serve`.
 const WITH_SERVE: &[Case] = &[("limits", GOOD), ("sessions delete current --yes", FAILED), ("log compact", FAILED)];
@@ -237,6 +248,9 @@ fn check(cases: &[Case], data: &Path, folder: &Path, id: &str) {
 /// Files that the cases name.
 fn files(folder: &Path) {
     fs::write(folder.join("wrong.toml"), "lisen = 8080\n").unwrap();
+    fs::write(folder.join("loud.toml"), "log = 'loud'\n").unwrap();
+    let no_authority = "limit.store = 'rediss://127.0.0.1'\nlimit.store_ca = 'nowhere.pem'\n";
+    fs::write(folder.join("no-authority.toml"), no_authority).unwrap();
     fs::write(folder.join("there.har"), "there").unwrap();
     fs::write(folder.join("bundle.zip"), b"PK\x03\x04bundle").unwrap();
     fs::write(folder.join("archive.har"), r#"{"log": {"version": "1.2"}}"#).unwrap();

@@ -307,6 +307,32 @@ async fn a_log_without_serve_has_a_page_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn regression_a_console_passed_for_a_serve_that_records() {
+    let mews = Upstream::responding(200, "{}").await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let serve = Process::serve_on(BINARY, &data, &["--upstream", &mews.url(), "--session", "certification"]);
+    send(serve.proxy(), &post("bills/add", BODY)).await;
+    assert!(tokio::task::spawn_blocking(move || serve.stop()).await.unwrap().0.success());
+    let viewer = Viewer::start(&data, &[]);
+
+    let started = text(&run(&data, &["sessions", "start", "next"], None));
+    assert_eq!(started, "session next is open: `nightaudit serve --session next` records into it\n");
+    let list = text(&run(&data, &["sessions"], None));
+    assert!(list.contains("next") && !list.contains("recording"), "{list}");
+    let status = json(&viewer.host, &viewer.token, "/api/v1/status").await;
+    assert_eq!(status["session"], Value::Null);
+    text(&run(&data, &["sessions", "delete", "next", "--yes"], None));
+    for arguments in [&["limits"][..], &["limits", "--json"], &["fault", "list"], &["fault", "clear"]] {
+        let output = run(&data, arguments, None);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("none is running"), "{arguments:?}: {said}");
+    }
+    tokio::task::spawn_blocking(move || viewer.stop()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn regression_a_log_that_cannot_be_written_had_no_page() {
     let Some(disk) = Small::mount() else { return };
     let data = disk.path().join("data");

@@ -388,7 +388,7 @@ async fn the_rest_is_simulated_or_forwarded_and_never_in_circles() {
     let message = lost.json()["Message"].as_str().unwrap().to_owned();
     assert!(lost.status == 501 && message.contains("no `nightaudit serve` is running"), "{message}");
     let (status, error) = refused(&data, &["--otherwise", "forward"]);
-    assert!(status == Some(2) && error.contains("no `nightaudit serve` is running"), "{error}");
+    assert!(status == Some(1) && error.contains("no `nightaudit serve` is running"), "{error}");
 
     // A `serve` whose upstream is the replay itself.
     let circle = Process::serve_on(BINARY, &data, &["--upstream", replayed.url()]);

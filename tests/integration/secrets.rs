@@ -1,7 +1,13 @@
 //! No secret leaks, in any form of request: a real `serve`, everything it leaves on disk, and all output of its
 //! commands. And nothing recorded can send control sequences to a terminal.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use nightaudit_testkit::{Process, RawResponse, Terminal, Upstream, post, send};
@@ -388,4 +394,38 @@ async fn regression_nightaudits_own_responses_quoted_tokens_it_knew() {
     }
     let shown = serve.run(BINARY, &["export", "--format", "ndjson", "-o", "-"]);
     assert!(!String::from_utf8_lossy(&shown.stdout).contains(OWN));
+}
+
+#[test]
+fn regression_a_data_folder_that_is_made_for_a_certificate_or_contracts_was_readable_by_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let document = folder.path().join("mews.json");
+    let schema = r#"{"content":{"application/json":{"schema":{"type":"object"}}}}"#;
+    let path = format!(r#"{{"/api/connector/v1/currencies/getAll":{{"post":{{"requestBody":{schema}}}}}}}"#);
+    fs::write(&document, format!(r#"{{"openapi":"3.0.4","paths":{path}}}"#)).unwrap();
+    let document = document.to_str().unwrap();
+    let made: [&[&str]; 3] = [
+        &["sessions", "start", "first"],
+        &["mews", "update", document],
+        &["simulate", "--tls", "--listen", "127.0.0.1:0"],
+    ];
+    for arguments in made {
+        let data = folder.path().join(arguments[0]).join("data");
+        let mut child = Command::new(BINARY)
+            .args(arguments)
+            .arg("--data")
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // `simulate` prints its address once its certificate is written; the others end.
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if arguments[0] == "simulate" {
+            child.kill().unwrap();
+        }
+        child.wait().unwrap();
+        assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700, "{arguments:?}");
+    }
 }

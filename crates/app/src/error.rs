@@ -31,7 +31,7 @@ pub enum StartError {
     #[error(transparent)]
     Upstream(#[from] UpstreamConfigError),
     /// Another process has locked the log.
-    #[error("another nightaudit is using it: stop that one, or choose another --data")]
+    #[error("stop the other nightaudit, or choose another --data")]
     Locked(#[source] OpenError),
     /// The data folder can't be read or written.
     #[error("the data folder can't be used: choose another with --data")]

@@ -1,8 +1,7 @@
 //! The installation's keys, as exports use them.
 
 use std::{
-    fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -40,7 +39,7 @@ pub fn signing_key(data: &Path) -> Result<SigningKey, SigningKeyError> {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(SigningKeyError::Unreadable { path, source }),
         Err(_) => {
             // Who only reads an archive has no data folder before the first key.
-            let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+            let folder = nightaudit_store::create_private_folder(data);
             folder.map_err(|source| KeyError::Io { what: "write", path, source })?;
             Ok(SigningKey::load_or_create(data)?)
         }

@@ -42,6 +42,15 @@ pub fn start(logging: &Logging, colors: bool, background: Option<&Background>) -
     Ok(())
 }
 
+/// Checks a level, as [`start`] would.
+///
+/// # Errors
+///
+/// [`InvalidLevel`] if it can't be parsed.
+pub fn check(level: &str) -> Result<(), InvalidLevel> {
+    targets(level).map(|_| ())
+}
+
 /// Parses a level, or levels by target: `info,hyper=debug`.
 ///
 /// `Targets` takes an unknown word for a target, so a mistyped level would silence everything else.

@@ -59,7 +59,7 @@ impl Viewer {
         }
         Log::require(&settings.data)?;
         // Nothing is recorded, so no session is continued either.
-        let config = StoreConfig { session: None, ..settings.store.clone() };
+        let config = StoreConfig { session: None, records: false, ..settings.store.clone() };
         let log = match open_log(config.clone()).await {
             Err(error) if error.is_unwritable() => Arc::new(open_to_read(config).await?),
             opened => Arc::new(opened?),

@@ -1,10 +1,14 @@
 //! `nightaudit config`
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use nightaudit_app::config::{self, Loaded, variable};
+use nightaudit_app::{
+    config::{self, Loaded, variable},
+    logging,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::json;
 
 use crate::{error::Usage, global::GlobalArgs};
@@ -50,9 +54,12 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
     if let Some(tls) = &settings.tls {
         nightaudit_listen::server_config(&tls.certificate, &tls.key).map_err(|error| Usage(error.into()))?;
     }
-    if let Some(ca) = &settings.upstream.ca {
-        let read = std::fs::metadata(ca).with_context(|| format!("`upstream_ca`: can't read {}", ca.display()));
-        read.map_err(Usage)?;
+    logging::check(&settings.log.level).map_err(|error| Usage(error.into()))?;
+    let store_ca = settings.limit_store.as_ref().and_then(|store| store.ca.as_ref());
+    for (key, file) in [("upstream_ca", settings.upstream.ca.as_ref()), ("limit.store_ca", store_ca)] {
+        if let Some(file) = file {
+            authorities(file).with_context(|| format!("`{key}`: can't read {}", file.display())).map_err(Usage)?;
+        }
     }
     let hosts = [&settings.proxy.api, &settings.proxy.events];
     settings.upstream.proxy.check(hosts).map_err(|error| Usage(error.into()))?;
@@ -66,6 +73,12 @@ fn check(loaded: &Loaded) -> anyhow::Result<()> {
         None => writeln!(out, "no configuration file: the defaults are used")?,
     }
     Ok(())
+}
+
+fn authorities(file: &Path) -> anyhow::Result<()> {
+    let mut certificates = CertificateDer::pem_file_iter(file)?.peekable();
+    anyhow::ensure!(certificates.peek().is_some(), "it has no certificate in PEM form");
+    Ok(certificates.try_for_each(|certificate| certificate.map(|_| ()))?)
 }
 
 fn show(loaded: &Loaded, json: bool) -> anyhow::Result<()> {

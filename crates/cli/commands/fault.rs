@@ -87,7 +87,7 @@ impl Fault {
                 rule.parse::<FaultRule>().map_err(|error| Usage(error.into()))?;
             }
         }
-        let Some(client) = Source::console(&settings.data) else {
+        let Some(client) = Source::serve(&settings.data) else {
             anyhow::bail!(
                 "faults are injected by a running `nightaudit serve`; none is running on {}",
                 settings.data.display()

@@ -63,7 +63,8 @@ fn write_all(command: &Command, title: &str, folder: &Path) -> anyhow::Result<us
 
 fn page(command: &Command, title: &str) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).title(title).render(&mut page)?;
+    let source = concat!("nightaudit ", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(command.clone()).title(title).source(source).render(&mut page)?;
     Ok(page)
 }
 
@@ -87,6 +88,9 @@ mod tests {
         let page = fs::read_to_string(folder.path().join("nightaudit-sessions-delete.1")).unwrap();
         assert!(page.contains(".TH nightaudit-sessions-delete 1") && page.contains("\\-\\-yes"), "{page}");
         assert!(page.contains("Delete a session"));
+        // The source at the foot of the page: the program and its version, not the last word of the command.
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(page.contains(&format!(".TH nightaudit-sessions-delete 1  \"nightaudit {version}\"")), "{page}");
         // Each value that a flag takes.
         for (page, values) in [("review", &["error", "warning", "never"][..]), ("serve", &["sync", "write", "batch"])] {
             let page = fs::read_to_string(folder.path().join(format!("nightaudit-{page}.1"))).unwrap();

@@ -204,6 +204,12 @@ impl Source {
         }
     }
 
+    /// The console of a running `serve`; `None` if there is none, or only a console that records nothing.
+    pub fn serve(data: &Path) -> Option<Client> {
+        // One that can't be asked now says why when it is used.
+        Self::console(data).filter(|client| serves(client).unwrap_or(true))
+    }
+
     /// The limiter's state; `None` if no `serve` is running.
     ///
     /// # Errors
@@ -217,9 +223,20 @@ impl Source {
 
         match self {
             Self::Log(_) => Ok(None),
+            Self::Console(client) if !serves(client)? => Ok(None),
             Self::Console(client) => Ok(Some(client.get::<Page>("/api/v1/limits", &[])?.limits)),
         }
     }
+}
+
+/// Whether it is the console of a `serve`, rather than one over a log into which nothing is recorded.
+fn serves(client: &Client) -> Result<bool, Error> {
+    #[derive(Deserialize)]
+    struct Status {
+        started: Option<IgnoredAny>,
+    }
+
+    Ok(client.get::<Status>("/api/v1/status", &[])?.started.is_some())
 }
 
 /// As [`Source::exchanges`], of a log that several threads read.

@@ -39,6 +39,8 @@ pub struct StoreConfig {
     /// The session to continue, or to start if none of this name is open. If `None`, the first exchange starts a
     /// session named after the time, which ends when the log is closed.
     pub session: Option<String>,
+    /// Whether requests are recorded. Otherwise a session that is started is open, but not the current one.
+    pub records: bool,
     /// The name of the environment, stored with each new session.
     pub environment: Arc<str>,
     /// The clock; injected by tests.
@@ -66,6 +68,7 @@ impl StoreConfig {
             max_age: None,
             keeper: None,
             session: None,
+            records: true,
             environment: "demo".into(),
             now: || Timestamp::from_system(std::time::SystemTime::now()),
             disk: Arc::new(OsDisk),

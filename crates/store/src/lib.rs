@@ -86,7 +86,7 @@ pub use nightaudit_log::{
     ReadError, ReadLog, Session, SessionError, Status, StoreFailure,
 };
 pub use notifier::Notifier;
-pub use private::{UntrustedFile, read_secret};
+pub use private::{UntrustedFile, create_private_folder, read_secret};
 pub use query::Exchanges;
 pub use recorder::{QueuePermit, Receipt, Recorder};
 pub use redaction_key::redaction_key;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs, io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -75,6 +75,15 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     io::Read::read_to_string(&mut io::Read::take(file, 4096), &mut text)?;
     Ok(text)
+}
+
+/// Creates a data folder, or one in it, that other users can't read, unless it exists.
+///
+/// # Errors
+///
+/// The error of the operating system.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Checks a data folder before it is used: fails if other users can change it, and returns what they can read.

@@ -108,6 +108,10 @@ pub(crate) struct Writer {
     dropping: bool,
     /// Whether writes are attempted only once, because nothing waits for them.
     no_retry: bool,
+    /// Whether requests are recorded.
+    records: bool,
+    /// Exchanges written since the log was opened, imported ones included.
+    published: u64,
     /// Sessions whose `session.json` is out of date.
     unsaved: BTreeSet<SessionId>,
     /// Sessions whose import was unfinished when the log was opened.
@@ -152,6 +156,8 @@ impl Writer {
             retry_at: None,
             dropping: false,
             no_retry: false,
+            records: config.records,
+            published: 0,
             unsaved: BTreeSet::new(),
             unfinished: Vec::new(),
             files_checked: Instant::now(),

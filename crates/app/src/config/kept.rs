@@ -247,7 +247,7 @@ impl Newer {
     pub fn keep(&self, data: &Path) -> Result<(), KeepError> {
         let (folder, path) = (folder(data), file(data));
         let write = || -> io::Result<()> {
-            fs::create_dir_all(&folder)?;
+            nightaudit_store::create_private_folder(&folder)?;
             let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
             temporary.write_all(&serde_json::to_vec(&self.kept)?)?;
             temporary.as_file().sync_all()?;

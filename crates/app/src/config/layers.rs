@@ -178,7 +178,12 @@ impl Layers {
         &mut self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Vec<String>, ConfigError> {
-        let defaults = leaves(&table_of(&File::default()));
+        let mut defaults = leaves(&table_of(&File::default()));
+        // Of environments, those that the file names: in a variable, a name has no end.
+        let environments = self.merged.get("environments").and_then(Value::as_table).into_iter().flat_map(Table::keys);
+        defaults.extend(environments.flat_map(|name| {
+            ["api", "events"].map(|key| (format!("environments.{name}.{key}"), Value::String(String::new())))
+        }));
         let mut unknown = Vec::new();
         for (name, text) in variables {
             if !name.starts_with(PREFIX) || NOT_KEYS.contains(&name.as_str()) {
@@ -262,7 +267,7 @@ impl Layers {
 
 /// The variable that sets a key: `timeouts.connect` is set by `NIGHTAUDIT_TIMEOUTS_CONNECT`.
 pub fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_uppercase().replace('.', "_"))
+    format!("{PREFIX}{}", key.to_uppercase().replace(['.', '-'], "_"))
 }
 
 fn table_of(file: &File) -> Table {
@@ -475,6 +480,17 @@ mod tests {
         layers.environment([("NIGHTAUDIT_LIMIT_RULE".to_owned(), "200/30s, 2000/15m".to_owned())]).unwrap();
         let rules = layers.read().unwrap().limit.rule;
         assert_eq!(rules.iter().map(|rule| rule.requests).collect::<Vec<_>>(), [200, 2000]);
+    }
+
+    #[test]
+    fn regression_each_listed_key_is_set_by_the_variable_that_is_listed_with_it() {
+        let mut layers = Layers::new();
+        layers.file(Path::new("na.toml"), "[environments.my-test]\napi = 'http://a'\n").unwrap();
+        let names = ["API", "EVENTS"].map(|key| format!("NIGHTAUDIT_ENVIRONMENTS_MY_TEST_{key}"));
+        assert_eq!(layers.environment(names.map(|name| (name, "http://b".to_owned()))).unwrap(), [""; 0]);
+        for (key, value, origin) in layers.list().into_iter().filter(|(key, ..)| key.starts_with("environments")) {
+            assert_eq!((value.as_str(), origin), (Some("http://b"), Origin::Variable(variable(&key))));
+        }
     }
 
     #[test]

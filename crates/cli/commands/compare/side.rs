@@ -17,7 +17,7 @@ use nightaudit_import::{Options, Reader};
 use nightaudit_log::ReadLog;
 use nightaudit_mews::{API, Contracts};
 use nightaudit_store::{Order, Session};
-use nightaudit_text::plain;
+use nightaudit_text::{counted, plain};
 
 use crate::{
     commands::review::find,
@@ -199,10 +199,12 @@ impl Sides<'_> {
             tracing::warn!("{}: skipped {}: {}", recording.name(), skipped.place, skipped.reason);
         }
         if summary.skipped > 0 {
-            tracing::warn!("{}: {} damaged entries skipped", recording.name(), summary.skipped);
+            let entries = if summary.skipped == 1 { "entry" } else { "entries" };
+            tracing::warn!("{}: {} damaged {entries} skipped", recording.name(), summary.skipped);
         }
         if summary.other_hosts > 0 {
-            tracing::warn!("{}: {} requests to other hosts left out", recording.name(), summary.other_hosts);
+            let requests = counted(summary.other_hosts, "request");
+            tracing::warn!("{}: {requests} to other hosts left out", recording.name());
         }
         Ok(is_whole)
     }

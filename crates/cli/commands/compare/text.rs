@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use anstyle::Style;
 use nightaudit_compare::{Difference, Differences, Side};
-use nightaudit_text::plain;
+use nightaudit_text::{counted, plain};
 
 use crate::commands::review::layout::{severity_style, thousands, wrapped};
 
@@ -54,7 +54,7 @@ impl fmt::Display for Text<'_> {
 impl Text<'_> {
     /// `a  run-1: 1,000 exchanges, answered by https://api.mews-demo.com`
     fn side(&self, f: &mut fmt::Formatter<'_>, letter: &str, side: &Side) -> fmt::Result {
-        let mut text = format!("{}: {} exchanges", side.name, thousands(side.exchanges));
+        let mut text = format!("{}: {}", side.name, counted(side.exchanges, "exchange"));
         let hosts: Vec<&str> = side.hosts.keys().map(|host| &**host).collect();
         if !hosts.is_empty() {
             text.push_str(&format!(", answered by {}", hosts.join(" and ")));
@@ -66,7 +66,8 @@ impl Text<'_> {
             text.push_str(&format!(", {} recorded by another tool", thousands(side.foreign)));
         }
         if side.unread > 0 {
-            text.push_str(&format!(", {} bodies not read", thousands(side.unread)));
+            let bodies = if side.unread == 1 { "body" } else { "bodies" };
+            text.push_str(&format!(", {} {bodies} not read", thousands(side.unread)));
         }
         let lines = wrapped(&text, self.width, "   ");
         writeln!(f, "{letter}  {}", lines.trim_start())
@@ -126,6 +127,18 @@ mod tests {
             let response = exchange.response.as_mut().unwrap();
             response.body = nightaudit_exchange::Body::whole("{\"Reservations\":{},\"Cursor\":null}".into());
         }));
+    }
+
+    #[test]
+    fn regression_a_recording_had_1_exchanges() {
+        let one = || {
+            let mut recording = Recording::new("run-1", Contracts::built_in());
+            recording.push(&exchange());
+            recording
+        };
+        let differences = Differences::of(&one(), &one(), &Ignore::default());
+        let text = Text { differences: &differences, width: 80 }.to_string();
+        assert!(text.contains("run-1: 1 exchange, answered by"), "{text}");
     }
 
     #[test]

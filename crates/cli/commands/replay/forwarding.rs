@@ -32,7 +32,12 @@ pub(super) async fn to_simulator(settings: &Settings, stop: &CancellationToken) 
 pub(super) async fn to_serve(settings: &Settings, own: SocketAddr) -> anyhow::Result<Forward> {
     let data = settings.data.clone();
     let asked = data.clone();
-    let proxy = tokio::task::spawn_blocking(move || proxy_of(&asked, own)).await?.map_err(Usage::new)?;
+    let found = tokio::task::spawn_blocking(move || match Source::serve(&asked) {
+        Some(_) => proxy_of(&asked, own).map_err(|error| Usage::new(error).into()),
+        // No mistake in what was typed.
+        None => Err(anyhow::Error::msg(none_on(&asked))),
+    });
+    let proxy = found.await??;
     // That `serve` may be another one later.
     Ok(Forward::new(proxy, Arc::new(move || proxy_is(&data, own, proxy))))
 }
@@ -57,7 +62,7 @@ fn proxy_of(data: &Path, own: SocketAddr) -> Result<SocketAddr, String> {
         upstream: String,
     }
 
-    let none = || format!("no `nightaudit serve` is running on {}: start one for --otherwise forward", data.display());
+    let none = || none_on(data);
     let console = Source::console(data).ok_or_else(none)?;
     let status: Status = console.get("/api/v1/status", &[]).map_err(|error| one_line(&error))?;
     let proxy = status.proxy.ok_or_else(none)?;
@@ -70,6 +75,10 @@ fn proxy_of(data: &Path, own: SocketAddr) -> Result<SocketAddr, String> {
     let addresses = proxy.addresses.iter().filter_map(|address| address.strip_prefix("http://"));
     let mut addresses = addresses.filter_map(|address| address.parse::<SocketAddr>().ok());
     addresses.next().ok_or_else(|| "the running `nightaudit serve` has no port without TLS to forward to".to_owned())
+}
+
+fn none_on(data: &Path) -> String {
+    format!("no `nightaudit serve` is running on {}: start one for --otherwise forward", data.display())
 }
 
 /// Whether a URL leads to this address of this machine.

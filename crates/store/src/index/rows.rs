@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -175,7 +175,7 @@ struct Unsynced {
 impl RowFiles {
     /// The files in this folder, which is created if it doesn't exist.
     pub(super) fn new(dir: PathBuf) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        private::create_private_folder(&dir)?;
         Ok(Self { dir, open: Mutex::default(), unsynced: Mutex::default(), grouping: Mutex::default(), opens: true })
     }
 

@@ -180,8 +180,7 @@ impl Writer {
 
     /// As [`append`](Self::append), with this stamp, which must be above all others.
     pub(crate) fn append_at(&mut self, exchanges: Vec<Exchange>, written: u64) -> u64 {
-        let recorded = |writer: &Self| writer.shared.recorded.load(Ordering::Relaxed);
-        let before = recorded(self);
+        let before = self.published;
         let mut groups: BTreeMap<SessionId, Vec<Exchange>> = BTreeMap::new();
         for exchange in exchanges {
             groups.entry(exchange.session).or_default().push(exchange);
@@ -210,7 +209,7 @@ impl Writer {
             }
         }
         self.write_packed();
-        recorded(self) - before
+        self.published - before
     }
 
     /// Publishes what was written to readers.
@@ -229,14 +228,19 @@ impl Writer {
             listing.reached(segment, active.generation, end);
         }
         let (hash, last) = active.reached();
+        let mut is_imported = false;
         if let Some(entry) = self.shared.sessions().get_mut(&session) {
+            is_imported = entry.meta.imported.is_some() || entry.meta.importing.is_some();
             entry.bytes += end - start;
             entry.head = Head { count: entry.head.count + pending.exchanges as u64, last, hash: Some(hash) };
         }
         if !self.shared.ledger_stale.swap(true, Ordering::Relaxed) {
             let _ = self.index.send(());
         }
-        Shared::count(&self.shared.recorded, pending.exchanges);
+        self.published += pending.exchanges as u64;
+        if !is_imported {
+            Shared::count(&self.shared.recorded, pending.exchanges);
+        }
         let Some((records, _)) = pending.blocks.last() else { return };
         let position = |sequence: u64, written: u64| Position { written, session, sequence };
         let last = position(records.rows.last().map_or(0, NewRow::sequence), records.written);

@@ -150,6 +150,7 @@ fn an_export_is_imported_with_the_same_hashes() {
     let other = Log::open(unnamed("two")).unwrap();
     let imported = other.import(ndjson(text.as_bytes())).unwrap();
     assert_eq!((imported.exchanges, imported.rehashed, imported.sessions.len()), (701, 0, 2));
+    assert_eq!(other.status().recorded, 0, "imported, not recorded");
     let mut after = all(&other);
     after.sort_by_key(|exchange| (exchange.session, exchange.sequence));
     let mut due = before;
