@@ -188,7 +188,10 @@ async fn delayed_requests_finish_as_soon_as_the_limit_allows() {
     let started = clock.now();
     for window in 1..=5 {
         while answered.load(Ordering::Relaxed) < window * LIMIT as usize {
-            assert!(!count.is_finished() || answered.load(Ordering::Relaxed) == 1000, "a request wasn't answered with 200");
+            assert!(
+                !count.is_finished() || answered.load(Ordering::Relaxed) == 1000,
+                "a request wasn't answered with 200"
+            );
             tokio::task::yield_now().await;
         }
         if window < 5 {
