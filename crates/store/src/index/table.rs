@@ -223,6 +223,7 @@ mod tests {
         table.close().unwrap();
         let (table, _) = Table::open(dir.path()).unwrap();
         assert_eq!(table.get(b"s").unwrap().unwrap()[..8], 3999_u64.to_le_bytes());
-        assert!(table.size() < 1 << 20, "{}", table.size());
+        // Three to five segments, depending on when sled's own thread ran; with twice as long ones it is more.
+        assert!(table.size() < 7 << 18, "{}", table.size());
     }
 }
