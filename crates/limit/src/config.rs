@@ -1,7 +1,5 @@
 //! Limiter configuration: rules, slack, and the action for requests over a limit.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -70,65 +68,6 @@ pub struct KeyParts {
 impl KeyParts {
     fn is_empty(self) -> bool {
         self == Self::default()
-    }
-}
-
-impl FromIterator<KeyPart> for KeyParts {
-    fn from_iter<I: IntoIterator<Item = KeyPart>>(parts: I) -> Self {
-        let mut key = Self::default();
-        for part in parts {
-            match part {
-                KeyPart::AccessToken => key.access_token = true,
-                KeyPart::ClientToken => key.client_token = true,
-                KeyPart::Operation => key.operation = true,
-            }
-        }
-        key
-    }
-}
-
-/// One part of a key, by its name in the configuration: `access_token`, `client_token` or `operation`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyPart {
-    /// `access_token`
-    AccessToken,
-    /// `client_token`
-    ClientToken,
-    /// `operation`
-    Operation,
-}
-
-impl KeyPart {
-    /// All parts.
-    pub const ALL: [Self; 3] = [Self::AccessToken, Self::ClientToken, Self::Operation];
-
-    /// Its name in the configuration.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessToken => "access_token",
-            Self::ClientToken => "client_token",
-            Self::Operation => "operation",
-        }
-    }
-}
-
-impl fmt::Display for KeyPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The name of an unknown [`KeyPart`].
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("unknown key part `{0}`; use access_token, client_token or operation")]
-pub struct UnknownKeyPart(String);
-
-impl FromStr for KeyPart {
-    type Err = UnknownKeyPart;
-
-    fn from_str(text: &str) -> Result<Self, UnknownKeyPart> {
-        Self::ALL.into_iter().find(|part| part.as_str() == text).ok_or_else(|| UnknownKeyPart(text.to_owned()))
     }
 }
 
@@ -359,18 +298,5 @@ mod tests {
         }
         let rules = (0..17).map(|n| Rule { name: n.to_string(), ..rule() }).collect();
         assert_eq!(Config { rules, ..Config::default() }.validate(), Err(ConfigError::TooManyRules(17)));
-    }
-
-    #[test]
-    fn a_key_part_is_read_by_its_name() {
-        for part in KeyPart::ALL {
-            assert_eq!(part.to_string().parse(), Ok(part));
-        }
-        assert_eq!(
-            "token".parse::<KeyPart>().unwrap_err().to_string(),
-            "unknown key part `token`; use access_token, client_token or operation"
-        );
-        let key: KeyParts = [KeyPart::Operation, KeyPart::AccessToken].into_iter().collect();
-        assert_eq!(key, KeyParts { access_token: true, client_token: false, operation: true });
     }
 }

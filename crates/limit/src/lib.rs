@@ -36,9 +36,9 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use nightaudit_limit::{Allowance, AdmissionRequest, Config, FakeClock, KeyParts, Limiter, Rule, Verdict};
+//! use nightaudit_limit::{AdmissionRequest, Config, FakeClock, KeyParts, Limiter, Rule, Verdict};
 //!
-//! let Allowance { requests, window } = "2/30s".parse()?;
+//! let (requests, window) = (2, Duration::from_secs(30));
 //! let key = KeyParts { access_token: true, ..KeyParts::default() };
 //! let rule = Rule { name: "published".into(), key, requests, window, burst: None, paginated_factor: 1 };
 //! let clock = FakeClock::default();
@@ -61,7 +61,6 @@
 //! ```
 
 mod admit;
-mod allowance;
 mod bucket;
 mod clock;
 mod config;
@@ -79,11 +78,10 @@ mod verdict;
 mod window;
 
 pub use admit::{Admit, History, LocalPermit, Permit, Unavailable};
-pub use allowance::{Allowance, InvalidAllowance};
 pub use clock::{Clock, FakeClock, MonotonicClock, Sleep};
 pub use config::{
-    Action, Config, ConfigError, KeyPart, KeyParts, MAX_DELAY, MAX_PAGINATED_FACTOR, MAX_QUEUED, MAX_REQUESTS,
-    MAX_RULES, MAX_SLACK, MAX_WINDOW, MIN_WINDOW, Rule, UnknownKeyPart,
+    Action, Config, ConfigError, KeyParts, MAX_DELAY, MAX_PAGINATED_FACTOR, MAX_QUEUED, MAX_REQUESTS, MAX_RULES,
+    MAX_SLACK, MAX_WINDOW, MIN_WINDOW, Rule,
 };
 pub use key::AdmissionRequest;
 pub use limiter::Limiter;
