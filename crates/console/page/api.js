@@ -89,7 +89,7 @@ export class Api {
 	/** @param {string} path @param {RequestInit} init */
 	async #fetch(path, init) {
 		try {
-			return await fetch(path, { credentials: "omit", redirect: "error", referrerPolicy: "no-referrer", cache: "no-cache", ...init });
+			return await fetch(path, { credentials: "omit", redirect: "error", referrerPolicy: "no-referrer", cache: "no-store", ...init });
 		} catch (error) {
 			if (init.signal?.aborted) throw error;
 			throw new ApiError(0, GONE);
