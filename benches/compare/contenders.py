@@ -112,11 +112,12 @@ def installed(binary: Path) -> tuple[list[Contender], list[str]]:
 DURABILITIES = ("batch", "write", "sync")
 BARE = "bare hyper"
 RECORDING = "bare hyper, recording"
-UNRECORDED = "nightaudit without log"
+UNRECORDED = "proxy without log"
 
 
 def bare(program: Path, folder: Path, place: Place) -> Running:
-    """What hyper costs by itself: `bare.rs` beside this file, which neither limits nor records. It speaks cleartext only."""
+    """What hyper costs by itself: `bare.rs` beside this file, which neither limits nor records. As the next two, it speaks cleartext
+    only."""
     port = free_port()
     return Running(BARE, [str(program), f"127.0.0.1:{port}", f"127.0.0.1:{place.port}"], port, folder / "bare.out")
 
