@@ -3,6 +3,7 @@
 
 mod active;
 mod append;
+mod imports;
 mod pending;
 mod segments;
 pub(crate) mod sessions;

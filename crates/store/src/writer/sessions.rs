@@ -2,7 +2,7 @@
 
 use std::{io, sync::atomic::Ordering};
 
-use nightaudit_exchange::{Import, SessionId, Timestamp};
+use nightaudit_exchange::{SessionId, Timestamp};
 use nightaudit_log::{Session, SessionError, StoreFailure};
 
 use super::Writer;
@@ -11,7 +11,7 @@ use crate::{
     deletion, disk,
     interrupted::{self, Interrupted},
     ledger::{Head, Note},
-    meta::{self, Importing, Meta},
+    meta::{self, Meta},
     results::Deleted,
     shared::Entry,
 };
@@ -183,7 +183,7 @@ impl Writer {
         Ok(session)
     }
 
-    fn change(&mut self, session: SessionId, change: impl FnOnce(&mut Meta)) -> io::Result<()> {
+    pub(super) fn change(&mut self, session: SessionId, change: impl FnOnce(&mut Meta)) -> io::Result<()> {
         let Some(before) = self.shared.sessions().get(&session).map(|entry| entry.meta.clone()) else { return Ok(()) };
         let mut meta = before.clone();
         change(&mut meta);
@@ -270,48 +270,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals an imported session and marks it as whole.
-    pub(crate) fn seal_import(
-        &mut self,
-        session: SessionId,
-        ended: Timestamp,
-        incomplete: bool,
-        import: Import,
-    ) -> io::Result<()> {
-        self.change(session, |meta| {
-            meta.ended = Some(ended);
-            meta.incomplete = incomplete;
-            meta.imported = Some(import);
-        })?;
-        self.end(session)?;
-        self.change(session, |meta| {
-            meta.importing = meta.importing.map(|importing| Importing { whole: true, ..importing });
-        })
-    }
-
-    /// Turns the sessions of a complete import into ordinary ones.
-    pub(crate) fn finish_import(&mut self, sessions: &[SessionId]) -> io::Result<()> {
-        for session in sessions {
-            self.change(*session, |meta| meta.importing = None)?;
-            self.watched.lost.remove(session);
-            self.shared.find_again(*session);
-        }
-        self.write_ledger(true);
-        Ok(())
-    }
-
-    /// Deletes the sessions of imports that were unfinished when the log was opened.
-    pub(crate) fn undo_imports(&mut self) -> io::Result<()> {
-        while let Some(session) = self.unfinished.pop() {
-            if self.shared.sessions().contains_key(&session) {
-                tracing::warn!(%session, "deleting a session whose import was unfinished");
-                self.delete(session)?;
-                self.note_vanished(session)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn failure(&self) -> Option<StoreFailure> {
         self.shared.failure()
     }
@@ -379,29 +337,6 @@ impl Writer {
         }
         self.delete(session).map_err(failed)?;
         Ok(seen)
-    }
-
-    /// Whether a running import still needs the session.
-    fn is_being_imported(&self, session: SessionId) -> bool {
-        let is_marked = self.shared.sessions().get(&session).is_some_and(|entry| entry.meta.importing.is_some());
-        is_marked && !self.unfinished.contains(&session)
-    }
-
-    /// Deletes the sessions of an import that failed. Those that can't be deleted are left to the next import.
-    pub(crate) fn undo_import(&mut self, sessions: &[SessionId]) {
-        for session in sessions {
-            let undone = self.delete(*session).and_then(|()| self.note_vanished(*session));
-            if let Err(error) = undone {
-                tracing::warn!(%error, %session, "a session whose import failed can't be deleted");
-                self.unfinished.push(*session);
-            }
-        }
-    }
-
-    /// Notes that a session is still missing whose import was undone.
-    fn note_vanished(&self, session: SessionId) -> io::Result<()> {
-        let note = self.shared.vanished().get(&session).cloned();
-        self.shared.note(note, true)
     }
 
     /// Stops reporting a session that is gone as missing.
